@@ -1,0 +1,1 @@
+"""The Avala HTTP API, free of Airflow."""

@@ -1,0 +1,1 @@
+"""Hook for the Avala API."""

@@ -1,0 +1,1 @@
+"""Operators for Avala: upload items, create and download exports, raw calls."""

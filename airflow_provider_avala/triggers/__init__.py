@@ -1,0 +1,1 @@
+"""Triggers that wait for Avala in the triggerer."""
