@@ -1,0 +1,1 @@
+"""What the Makefile runs: a venv, a real Airflow in a folder, the demo."""
