@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +36,7 @@ USER, PASSWORD = "admin", "admin"  # loopback only, and a throw-away database
 SETTINGS = {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-    "AIRFLOW__CORE__PARALLELISM": "4",  # the local executor forks this many workers at once; the default is 32
+    "AIRFLOW__CORE__PARALLELISM": "4",  # the local executor forks them all at once, 32 by default
     "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",  # it would open a port
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -228,14 +228,24 @@ class LocalAirflow:
         answer = self.request("GET", self._run_path(dag_id, run_id) + "/taskInstances")
         return {task["task_id"]: task for task in answer["task_instances"]}
 
-    def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 180) -> str:
-        """Wait until a run is over; its final state is returned."""
+    def follow(self, dag_id: str, run_id: str, seconds: float = 180) -> Iterator[dict[str, Any]]:
+        """Yield each task instance when its state has changed, until the run is over.
 
-        def over() -> str | None:
-            state = self.run_state(dag_id, run_id)
-            return state if state in FINISHED else None
+        :param seconds: how long nothing may change
+        """
+        seen: dict[str, str] = {}
 
-        return str(self.wait(over, seconds, f"the run of {dag_id!r} to end"))
+        def news() -> tuple[str, list[dict[str, Any]]] | None:
+            run = self.run_state(dag_id, run_id)  # before the tasks, so that their last states are not missed
+            tasks = self.task_instances(dag_id, run_id).values()
+            changed = [task for task in tasks if task["state"] and seen.get(task["task_id"]) != task["state"]]
+            return (run, changed) if changed or run in FINISHED else None
+
+        run = ""
+        while run not in FINISHED:
+            run, changed = self.wait(news, seconds, f"progress in {dag_id!r}")
+            seen |= {task["task_id"]: task["state"] for task in changed}
+            yield from changed
 
     def _run_path(self, dag_id: str, run_id: str) -> str:
         return f"{self.flavour.api}/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id, safe='')}"
@@ -285,8 +295,7 @@ AIRFLOW_2 = Flavour(
     health="/api/v1/health",
     setup=(
         ("db", "migrate"),
-        ("users", "create", "--role", "Admin", "--username", USER, "--password", PASSWORD)
-        + ("--firstname", "Local", "--lastname", "Admin", "--email", "admin@example.com"),
+        tuple(f"users create -r Admin -u {USER} -p {PASSWORD} -f Local -l Admin -e a@example.com".split()),
     ),
     run_defaults={},
 )

@@ -1,4 +1,4 @@
-"""Child processes that start in a folder of logs, are waited for with a deadline, and leave nothing behind."""
+"""Child processes that log into a file, are waited for with a deadline, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ProcessFailed(LocalError):
 
 
 class ChildProcess:
-    """One long-running child, leader of a session of its own, so that its grandchildren can be found and ended.
+    """One long-running child. It leads a session of its own, by which its grandchildren are found and ended.
 
     :param name: what people call it, used in messages
     :param command: argument list
@@ -55,7 +55,7 @@ class ChildProcess:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
 
     def check(self) -> None:
@@ -64,9 +64,14 @@ class ChildProcess:
         if code is not None:
             raise ProcessFailed(f"{self.name} ended with exit code {code}", self.log)
 
+    def stop(self) -> None:
+        """End the child and everything it has started."""
+        with uninterrupted():
+            stop_all([self])
+
 
 def _end_with_parent() -> None:
-    """Ask Linux to end this child when its parent dies, so that even a killed parent leaves nothing behind."""
+    """Ask Linux to end this child when its parent dies, even by a kill that no cleaning up can follow."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
@@ -110,7 +115,7 @@ def _living_processes() -> list[int]:
 
 
 def wait_until(
-    condition: Callable[[], T | None | bool],
+    condition: Callable[[], T | bool | None],
     seconds: float,
     what: str,
     *,

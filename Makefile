@@ -1,0 +1,63 @@
+# Everything here needs only python3 (3.11 or newer) and make; the rest is installed into .venv* of this folder.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTEST := -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo standalone test lint types test-api test-airflow3 test-airflow2 format pins clean \
+        python venv venv-api venv-airflow2
+
+help:  ## List these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: venv  ## Run the quickstart DAG on a real Airflow 3.3.2 against a local Avala
+	@$(BIN)/python -m scripts.demo
+
+standalone: venv  ## Airflow's UI and a local Avala to play with, until Ctrl-C
+	@$(BIN)/python -m scripts.standalone
+
+test: lint types test-api test-airflow3  ## Lint, types, unit, integration and end-to-end tests on Airflow 3.3.2
+
+lint: venv  ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: venv  ## Check types, strictly
+	$(BIN)/mypy
+	$(BIN)/mypy --follow-imports silent -p scripts
+
+test-api: venv-api  ## The API layer and the emulator, where no Airflow is installed
+	.venv-api/bin/python $(PYTEST) tests/api tests/emulator
+
+test-airflow3: venv  ## All tests on Airflow 3.3.2
+	$(BIN)/python $(PYTEST)
+
+test-airflow2: venv-airflow2  ## All tests on Airflow 2.11.2
+	.venv-airflow2/bin/python $(PYTEST)
+
+format: venv  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+pins: python  ## Resolve the newest versions anew and write constraints/
+	@$(PYTHON) -m scripts.write_pins
+
+clean:  ## Remove what make has made
+	rm -rf .venv* .demo .standalone .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  found=$$($(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null) || found=none; \
+	  echo "  This needs Python 3.11 or newer as '$(PYTHON)'; found: $$found."; \
+	  echo "  Install it, or name another one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+
+venv: python
+	@$(PYTHON) -m scripts.prepare_venv $(VENV) constraints/airflow-3.3.2.txt --extras emulator,test,lint
+
+venv-api: python
+	@$(PYTHON) -m scripts.prepare_venv .venv-api constraints/api.txt --without-dependencies
+
+venv-airflow2: python
+	@$(PYTHON) -m scripts.prepare_venv .venv-airflow2 constraints/airflow-2.11.2.txt --extras emulator,test

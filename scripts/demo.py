@@ -1,0 +1,190 @@
+"""``make demo``: the quickstart DAG on a real Airflow, against a local Avala, told step by step.
+
+Run as ``python -m scripts.demo`` with the Python of a venv that has this package, its emulator and Airflow.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from scripts.console import CROSS, TICK, elapsed, say, step
+from scripts.local_airflow import LocalAirflow
+from scripts.local_avala import LocalAvala, start_avala
+from scripts.processes import LocalError, ProcessFailed, end_on_signals, tail
+from scripts.troubles import explain
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".demo"
+DAG_ID = "avala_quickstart"
+NEEDED_BYTES = 200_000_000
+
+
+class RunFailed(LocalError):
+    """The DAG run did not succeed.
+
+    :param logs: of the task that failed, oldest first
+    """
+
+    def __init__(self, message: str, logs: list[Path]) -> None:
+        super().__init__(message)
+        self.logs = logs
+
+
+def main() -> int:
+    """Run the demo; 0 when the export has been downloaded."""
+    end_on_signals()
+    try:
+        with only_one(FOLDER):
+            demo(FOLDER)
+    except KeyboardInterrupt:
+        say(f"\n  {CROSS} interrupted; everything that was started has been stopped")
+        return 130
+    except (LocalError, OSError) as error:
+        report(error)
+        return 1
+    return 0
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder for one run, and start from an empty one."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalError("another 'make demo' runs in this folder: wait until it has ended") from None
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+        free = shutil.disk_usage(folder).free
+        if free < NEEDED_BYTES:
+            raise LocalError(
+                f"only {free / 1e6:.0f} MB free in {folder}, {NEEDED_BYTES / 1e6:.0f} MB are needed"
+            )
+        yield
+
+
+def demo(folder: Path) -> None:
+    """Start everything, run the DAG, show the file, stop everything."""
+    home = folder / "airflow"
+    dags = home / "dags"
+    dags.mkdir(parents=True)
+    shutil.copy(ROOT / "dags" / f"{DAG_ID}.py", dags)
+
+    with step("Avala emulator") as line:
+        avala = start_avala(folder / "avala", env=os.environ)
+        line.text = f"Avala emulator on {avala.base_url}"
+    try:
+        airflow = LocalAirflow(home, dags_folder=dags)
+        airflow.env["AIRFLOW_CONN_AVALA_DEFAULT"] = json.dumps(avala.connection)
+        say(f"  {TICK} Connection avala_default: AIRFLOW_CONN_AVALA_DEFAULT='{json.dumps(shown(avala))}'")
+        with step(f"Airflow {airflow.version}: database in {short(home)}"):
+            airflow.prepare()
+        try:
+            with step(f"Airflow {airflow.version}: {', '.join(airflow.flavour.components)}"):
+                airflow.start()
+                airflow.wait_until_healthy()
+            run(airflow, avala)
+        finally:
+            airflow.stop()
+    finally:
+        avala.process.stop()
+    say(f"  {TICK} Stopped everything; nothing is left running")
+
+
+def run(airflow: LocalAirflow, avala: LocalAvala) -> None:
+    """Trigger the DAG through the REST API, tell each change, and show what came of it."""
+    with step(f"DAG {DAG_ID}: parsed and triggered through the REST API"):
+        airflow.wait_for_dag(DAG_ID)
+        run_id = airflow.trigger(DAG_ID)
+    began = time.monotonic()
+    states: dict[str, str] = {}
+    for task in airflow.follow(DAG_ID, run_id):
+        states[task["task_id"]] = task["state"]
+        if task["state"] in TOLD:
+            say(f"       {task['task_id']:<18}{tell(task):<49}{elapsed(time.monotonic() - began)}")
+    failed = [task_id for task_id, state in states.items() if state == "failed"]
+    if failed or set(states.values()) != {"success"}:
+        name = failed[0] if failed else next(iter(states), "")
+        raise RunFailed(f"the DAG run failed in {name!r}", airflow.task_logs(DAG_ID, run_id, name))
+    show_witness(avala)
+    show_export(airflow)
+
+
+TOLD = {"running", "deferred", "success", "failed", "up_for_retry", "upstream_failed"}
+
+
+def tell(task: dict[str, Any]) -> str:
+    """One state of one task, and where the waiting happens."""
+    if task["state"] == "deferred":
+        name = str((task.get("trigger") or {}).get("classpath", "")).rpartition(".")[2]
+        return f"deferred: {name} waits in the triggerer".replace(":  ", ": ")
+    return str(task["state"])
+
+
+def show_witness(avala: LocalAvala) -> None:
+    """What the other side of the wire has seen."""
+    requests = avala.control("requests")
+    requests = requests["requests"] if isinstance(requests, dict) else requests
+    polls = [r for r in requests if r["method"] == "GET" and "/exports" in r["path"] and r["origin"] == "api"]
+    leaked = [r for r in requests if r["origin"] == "storage" and r["key_present"]]
+    say(f"  {TICK} Avala saw {len(requests)} requests, {len(polls)} of them about the export; "
+        f"its file store saw the API key {len(leaked)} times")  # fmt: skip
+
+
+def show_export(airflow: LocalAirflow) -> None:
+    """Path and first rows of the file."""
+    [path] = (airflow.home / "avala").glob("export-*.json")
+    say(f"  {TICK} Downloaded {short(path)} ({path.stat().st_size:,} bytes). Its first rows:\n")
+    content = json.loads(path.read_text())
+    rows = (
+        next((v for v in content.values() if isinstance(v, list)), [])
+        if isinstance(content, dict)
+        else content
+    )
+    for row in rows[:3]:
+        text = json.dumps(row)
+        say(f"       {text if len(text) <= 110 else text[:109] + '…'}")
+    say()
+
+
+def shown(avala: LocalAvala) -> dict[str, str]:
+    """The connection without its secret."""
+    return avala.connection | {"password": "***"}
+
+
+def short(path: Path) -> str:
+    """A path as seen from the checkout."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def report(error: LocalError | OSError) -> None:
+    """Say what is wrong, what helps, and show the end of the log that knows more."""
+    say(f"  {CROSS} {error}")
+    logs = (
+        error.logs
+        if isinstance(error, RunFailed)
+        else [error.log]
+        if isinstance(error, ProcessFailed)
+        else []
+    )
+    known = explain("\n".join(tail(log, 200) for log in logs) or str(error))
+    if known:
+        say(f"    {known}")
+    for log in logs:
+        say(f"\n    The end of {short(log)}:\n")
+        say(tail(log))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
