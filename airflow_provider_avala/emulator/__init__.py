@@ -1,0 +1,85 @@
+"""A local Avala for demos and tests: both dialects, exports that run, limits, and faults on order.
+
+In a test::
+
+    from airflow_provider_avala.emulator import faults, running_emulator
+
+    with running_emulator(dialect="current", export_seconds=0.1) as avala:
+        avala.inject(faults.status(503), path="/exports/", times=2)
+        ...  # talk to avala.base_url with avala.api_key
+        assert len(avala.requests_to("POST", "/exports/")) == 3
+
+On the command line: ``python -m airflow_provider_avala.emulator --port 8765``. Needs the extra ``emulator``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_avala.emulator import faults
+from airflow_provider_avala.emulator.recorder import RequestRecord
+from airflow_provider_avala.emulator.seeds import (
+    SEED_API_KEY,
+    SEED_DATASET_ID,
+    SEED_ORGANIZATION_ID,
+    SEED_OWNER,
+    SEED_PROJECT_ID,
+    SEED_SLICE_ID,
+    SEED_USER_ID,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_avala.emulator.emulator import Emulator
+
+__all__ = [
+    "SEED_API_KEY",
+    "SEED_DATASET_ID",
+    "SEED_ORGANIZATION_ID",
+    "SEED_OWNER",
+    "SEED_PROJECT_ID",
+    "SEED_SLICE_ID",
+    "SEED_USER_ID",
+    "RequestRecord",
+    "faults",
+    "require_extra",
+    "running_emulator",
+]
+
+MISSING_EXTRA = "the Avala emulator needs its extra: pip install 'airflow-provider-avala[emulator]'"
+
+
+def require_extra() -> None:
+    """Check that what the emulator runs on is installed.
+
+    :raises ImportError: says what to install.
+    """
+    try:
+        import python_multipart  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"{MISSING_EXTRA} (missing: {error.name})") from None
+
+
+@contextmanager
+def running_emulator(
+    *, host: str = "127.0.0.1", port: int = 0, storage_port: int = 0, **settings: Any
+) -> Iterator[Emulator]:
+    """Run an emulator in a thread of this process for the length of the block.
+
+    :param host: address to listen on.
+    :param port: of the API; 0 takes a free one.
+    :param storage_port: of the storage origin; 0 takes a free one.
+    :param settings: the fields of :class:`~.emulator.Settings`, such as ``dialect="legacy"``, ``rate_limits=None``
+        or ``export_seconds=0``.
+    :raises ImportError: when the extra is not installed.
+    :raises OSError: when a port is in use.
+    """
+    require_extra()
+    from airflow_provider_avala.emulator.emulator import Settings
+    from airflow_provider_avala.emulator.server import serving
+
+    with serving(Settings(**settings), host, port, storage_port) as emulator:
+        yield emulator

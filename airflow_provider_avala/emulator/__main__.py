@@ -1,0 +1,144 @@
+"""``python -m airflow_provider_avala.emulator``: a local Avala until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_avala.emulator import SEED_API_KEY, SEED_DATASET_ID, SEED_PROJECT_ID, running_emulator
+
+if TYPE_CHECKING:
+    from airflow_provider_avala.emulator.emulator import Emulator
+
+BANNER = """\
+Avala emulator ({dialect} dialect), Ctrl-C stops it
+  base URL     {base_url}
+  storage URL  {storage_url}
+  API key      {api_key}
+  seeds        project {project}, dataset {dataset}
+For Airflow:
+  export AIRFLOW_CONN_AVALA_DEFAULT='{connection}'
+"""
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_avala.emulator", description="Run a local Avala API."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8765, help="of the API; 0 = a free one (%(default)s)")
+    parser.add_argument("--storage-port", type=int, default=0, help="of the download origin; 0 = a free one")
+    parser.add_argument("--dialect", choices=("current", "legacy"), default="current")
+    parser.add_argument("--api-key", default=SEED_API_KEY, help="the key to accept (%(default)s)")
+    parser.add_argument(
+        "--export-seconds", type=float, default=3.0, help="how long an export runs (%(default)s)"
+    )
+    parser.add_argument(
+        "--rate-limits",
+        default="100/60,20/1",
+        help="requests/seconds, comma separated, or none (%(default)s)",
+    )
+    parser.add_argument("--max-exports", type=int, default=5, help="exports running at once (%(default)s)")
+    parser.add_argument(
+        "--strict-slash", action="store_true", help="redirect paths with the other dialect's trailing slash"
+    )
+    parser.add_argument(
+        "--ready-file", type=Path, help="write base_url, storage_url, api_key, pid here once up"
+    )
+    return parser.parse_args(arguments)
+
+
+def connection_of(emulator: Emulator) -> str:
+    """Write the Airflow connection as JSON, as AIRFLOW_CONN_... takes it."""
+    connection: dict[str, Any] = {
+        "conn_type": "avala",
+        "host": emulator.base_url,
+        "password": emulator.api_key,
+    }
+    if emulator.dialect.name == "legacy":
+        connection["extra"] = {"dialect": "legacy"}
+    return json.dumps(connection)
+
+
+def write_ready_file(path: Path, emulator: Emulator) -> None:
+    """Tell scripts where the emulator is; the file appears whole or not at all."""
+    ready = {
+        "base_url": emulator.base_url,
+        "storage_url": emulator.storage_url,
+        "api_key": emulator.api_key,
+        "pid": os.getpid(),
+    }
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(ready) + "\n")
+    draft.replace(path)
+
+
+def serve(options: argparse.Namespace, stop: threading.Event) -> None:
+    """Run an emulator until ``stop`` is set.
+
+    :raises ImportError: when the extra is not installed.
+    :raises OSError: when a port is in use or the ready file cannot be written.
+    :raises ValueError: for options that make no sense.
+    """
+    with ExitStack() as stack:
+        emulator = stack.enter_context(
+            running_emulator(
+                host=options.host,
+                port=options.port,
+                storage_port=options.storage_port,
+                dialect=options.dialect,
+                api_key=options.api_key,
+                export_seconds=options.export_seconds,
+                rate_limits=options.rate_limits,
+                max_exports=options.max_exports,
+                strict_slash=options.strict_slash,
+            )
+        )
+        if options.ready_file is not None:
+            write_ready_file(options.ready_file, emulator)
+            stack.callback(options.ready_file.unlink, missing_ok=True)
+        banner = BANNER.format(
+            dialect=emulator.dialect.name,
+            base_url=emulator.base_url,
+            storage_url=emulator.storage_url,
+            api_key=emulator.api_key,
+            project=SEED_PROJECT_ID,
+            dataset=SEED_DATASET_ID,
+            connection=connection_of(emulator),
+        )
+        print(banner, end="", flush=True)
+        stop.wait()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    options = parse_arguments(arguments)
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    if options.ready_file is not None:
+        options.ready_file.unlink(missing_ok=True)
+    try:
+        serve(options, stop)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"avala emulator: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""A small control surface over HTTP, for an emulator in another process. Loopback only; neither logged nor limited."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from airflow_provider_avala.emulator.emulator import Emulator
+from airflow_provider_avala.emulator.faults import CONSTRUCTORS
+from airflow_provider_avala.emulator.recorder import KEY_HEADER, RequestRecord
+
+ORDER_KEYS = ("method", "times", "origin", "skip")
+
+
+def record_view(record: RequestRecord) -> dict[str, Any]:
+    """Show a record as JSON; the key stays inside."""
+    shown = {name: value for name, value in vars(record).items() if name != "body"}
+    shown["headers"] = {
+        name: "***" if name == KEY_HEADER else value for name, value in record.headers.items()
+    }
+    shown["query"] = dict(record.query)
+    return {**shown, "body": record.body.decode("utf-8", "replace"), "json": record.json}
+
+
+def build_control(emulator: Emulator) -> Starlette:
+    """Build the application behind ``/__emulator__/``."""
+
+    async def state(request: Request) -> Response:
+        if request.method == "POST":
+            problem = turn(emulator, await request.json())
+            if problem:
+                return JSONResponse({"detail": problem}, 400)
+        return JSONResponse(
+            {
+                "dialect": emulator.dialect.name,
+                "base_url": emulator.base_url,
+                "storage_url": emulator.storage_url,
+                "now": emulator.now(),
+                "export_seconds": emulator.export_seconds,
+                "datasets": emulator.datasets,
+                "exports": emulator.exports,
+                "requests": len(emulator.requests),
+            }
+        )
+
+    async def requests(request: Request) -> Response:
+        if request.method == "DELETE":
+            emulator.clear_requests()
+        return JSONResponse([record_view(record) for record in emulator.requests])
+
+    async def faults(request: Request) -> Response:
+        if request.method == "DELETE":
+            emulator.clear_faults()
+            return Response(status_code=204)
+        try:
+            order_fault(emulator, await request.json())
+        except (TypeError, ValueError, KeyError, re.error) as error:
+            return JSONResponse({"detail": f"{type(error).__name__}: {error}"}, 400)
+        return JSONResponse({"ordered": True}, 201)
+
+    routes = [
+        Route("/__emulator__/state", state, methods=["GET", "POST"]),
+        Route("/__emulator__/requests", requests, methods=["GET", "DELETE"]),
+        Route("/__emulator__/faults", faults, methods=["POST", "DELETE"]),
+    ]
+    return Starlette(routes=routes)
+
+
+def order_fault(emulator: Emulator, order: dict[str, Any]) -> None:
+    """Order a fault: ``{"fault": "status", "args": {"code": 503}, "path": "/exports/", "times": 2}``.
+
+    :param order: ``fault`` and its ``args``, then the parameters of :meth:`Emulator.inject`; ``path_regex`` stands
+        for a compiled ``path``.
+    :raises KeyError: for an unknown fault.
+    """
+    fault = CONSTRUCTORS[order["fault"]](**order.get("args", {}))
+    path = re.compile(order["path_regex"]) if "path_regex" in order else order.get("path")
+    emulator.inject(fault, path=path, **{name: order[name] for name in ORDER_KEYS if name in order})
+
+
+def turn(emulator: Emulator, changes: dict[str, Any]) -> str | None:
+    """Apply ``{"advance": seconds, "export_seconds": seconds, "fail_next_export": count, "reset": true}``."""
+    unknown = set(changes) - {"advance", "export_seconds", "fail_next_export", "reset"}
+    if unknown:
+        return f"unknown: {', '.join(sorted(unknown))}"
+    if changes.get("reset"):
+        emulator.reset()
+    if "export_seconds" in changes:
+        emulator.export_seconds = float(changes["export_seconds"])
+    if "fail_next_export" in changes:
+        emulator.fail_next_export(int(changes["fail_next_export"]))
+    emulator.advance(float(changes.get("advance", 0)))
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address is this machine's own."""
+    return ipaddress.ip_address(host).is_loopback

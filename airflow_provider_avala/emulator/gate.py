@@ -1,0 +1,211 @@
+"""What every request passes before and after its handler: log, faults, slash, key, rate limit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from airflow_provider_avala.emulator.delivery import Answer, deliver, hang, render_fault
+from airflow_provider_avala.emulator.emulator import API_PREFIX, Emulator
+from airflow_provider_avala.emulator.envelopes import ApiError
+from airflow_provider_avala.emulator.limits import Verdict
+from airflow_provider_avala.emulator.recorder import BODY_CAP, KEY_HEADER, RequestRecord
+
+logger = logging.getLogger(__name__)
+
+
+class Body:
+    """The request body on its way to the handler: counted, kept up to a cap for the log, bounded."""
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive = receive
+        self._most = most
+        self.kept = bytearray()
+        self.size = 0
+        self.complete = False
+
+    async def receive(self) -> Message:
+        """Pass on the next message.
+
+        :raises ApiError: 413 when the body grows past the limit.
+        """
+        message = await self._next()
+        if self.size > self._most:
+            raise too_large(self._most)
+        return message
+
+    async def drain(self) -> None:
+        """Read what the handler left, so that the answer is not lost in a reset."""
+        while not self.complete:
+            if (await self._next())["type"] == "http.disconnect":
+                raise ClientDisconnect
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            chunk = message.get("body", b"")
+            self.size += len(chunk)
+            self.kept += chunk[: max(0, BODY_CAP - len(self.kept))]
+            self.complete = not message.get("more_body", False)
+        return message
+
+
+def too_large(most: int) -> ApiError:
+    """Build the documented 413."""
+    size = f"{most // 1024**2}MB" if most >= 1024**2 else f"{most} bytes"
+    return ApiError(413, f"Request body too large. Maximum size is {size}.")
+
+
+class Gate:
+    """One origin's front door.
+
+    :param origin: ``api`` or ``storage``.
+    :param inner: the application behind it.
+    :param stopping: set when the emulator stops; releases everything that hangs.
+    :param control: the application of the control surface, API origin only.
+    """
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        origin: str,
+        inner: ASGIApp,
+        stopping: asyncio.Event,
+        control: ASGIApp | None = None,
+    ) -> None:
+        self.emulator = emulator
+        self.origin = origin
+        self.inner = inner
+        self.stopping = stopping
+        self.control = control
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if self.control is not None and scope["path"].startswith("/__emulator__/"):
+            await self.control(scope, receive, send)
+            return
+        body = Body(receive, self.emulator.settings.max_body_bytes)
+        record = self._record(scope)
+        ticket = self.emulator.log.begin(record)
+        fault = self.emulator.faults.take(self.origin, record.method, record.path)
+        log = self.emulator.log
+        log.update(ticket, fault=fault and fault.name)
+        try:
+            if fault is not None and not fault.after_commit:
+                await body.drain()
+                answer = render_fault(fault, self.emulator.dialect, self._peek(record).headers())
+                if fault.name == "hang_before_commit":
+                    await hang(fault, body.receive, self.stopping)
+                    answer = await self._answer(scope, body, record)
+            else:
+                answer = await self._answer(scope, body, record)
+                await body.drain()
+                if fault is not None and fault.name in ("status", "html"):
+                    answer = render_fault(fault, self.emulator.dialect, self._peek(record).headers())
+            log.update(ticket, body=bytes(body.kept), body_size=body.size)
+            if fault is not None and fault.name == "hang_after_commit":
+                await hang(fault, receive, self.stopping)
+            sends = fault is None or not fault.name.startswith(("reset_before", "reset_after"))
+            log.update(ticket, status=answer.status if sends else None)
+            await deliver(answer, fault, scope, receive, send, self.stopping)
+        except ClientDisconnect:
+            log.update(ticket, body=bytes(body.kept), body_size=body.size)
+
+    def _record(self, scope: Scope) -> RequestRecord:
+        raw = scope.get("raw_path") or scope["path"].encode()
+        path = unquote(raw.decode("latin-1").partition("?")[0])
+        if self.origin == "api" and (path + "/").startswith(API_PREFIX + "/"):
+            path = path[len(API_PREFIX) :]
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        return RequestRecord(
+            origin=self.origin,
+            method=scope["method"],
+            path=path,
+            query=query,
+            headers=headers,
+            at=self.emulator.now(),
+            key_present=KEY_HEADER in headers,
+        )
+
+    async def _answer(self, scope: Scope, body: Body, record: RequestRecord) -> Answer:
+        if self.origin == "storage":
+            return await self._collect(scope, body)
+        try:
+            redirect = self._strict_redirect(scope)
+            if redirect is not None:
+                return Answer.of(redirect)
+            verdict = self._admit(record)
+        except ApiError as error:
+            return self._refusal(error, self._peek(record).headers())
+        try:
+            if not verdict.allowed:
+                raise ApiError.throttled(verdict.retry_after)
+            if int(record.headers.get("content-length", 0)) > self.emulator.settings.max_body_bytes:
+                raise too_large(self.emulator.settings.max_body_bytes)
+            answer = await self._collect(_without_slash(scope), body)
+        except ApiError as error:
+            return self._refusal(error, verdict.headers())
+        return answer.with_headers(verdict.headers())
+
+    def _refusal(self, error: ApiError, headers: Mapping[str, str]) -> Answer:
+        status, content = self.emulator.dialect.error(error)
+        return Answer.of(JSONResponse(content, status, headers=error.headers)).with_headers(headers)
+
+    def _strict_redirect(self, scope: Scope) -> Response | None:
+        path: str = scope["path"]
+        if not self.emulator.settings.strict_slash or path.endswith("/download"):
+            return None
+        wanted = path.rstrip("/") + ("/" if self.emulator.dialect.trailing_slash else "")
+        if path == wanted:
+            return None
+        query = scope["query_string"].decode("latin-1")
+        return Response(status_code=301, headers={"Location": wanted + (f"?{query}" if query else "")})
+
+    def _admit(self, record: RequestRecord) -> Verdict:
+        if record.headers.get(KEY_HEADER) != self.emulator.api_key:
+            raise ApiError(401)
+        return self.emulator.limiter.admit(self.emulator.api_key, _kind(record), self.emulator.now())
+
+    def _peek(self, record: RequestRecord) -> Verdict:
+        key = record.headers.get(KEY_HEADER, "")
+        return self.emulator.limiter.peek(key, _kind(record), self.emulator.now())
+
+    async def _collect(self, scope: Scope, body: Body) -> Answer:
+        answer = Answer(500, {}, b"")
+        pieces: list[bytes] = []
+
+        async def keep(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer.status = message["status"]
+                answer.headers = {
+                    name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]
+                }
+            elif message.get("body"):
+                pieces.append(message["body"])
+
+        try:
+            await self.inner(scope, body.receive, keep)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            logger.exception("The emulator itself failed on %s %s", scope["method"], scope["path"])
+        answer.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return answer
+
+
+def _kind(record: RequestRecord) -> str:
+    return "inference" if record.path.startswith("/inference/invoke") else "standard"
+
+
+def _without_slash(scope: Scope) -> dict[str, Any]:
+    return {**scope, "path": scope["path"].rstrip("/") or "/"}

@@ -1,0 +1,145 @@
+"""The two servers in one thread of this process, and the connection class that lets faults reach the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from airflow_provider_avala.emulator.app import build_api
+from airflow_provider_avala.emulator.control import build_control
+from airflow_provider_avala.emulator.delivery import TRANSPORT
+from airflow_provider_avala.emulator.emulator import API_PREFIX, Emulator, Settings
+from airflow_provider_avala.emulator.gate import Gate
+from airflow_provider_avala.emulator.storage import build_storage
+
+GRACE = 1.0  # seconds that requests under way get when the emulator stops
+
+
+class TransportProtocol(H11Protocol):
+    """HTTP/1.1 as uvicorn speaks it, with the connection's transport in the request's scope."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wrap the application once per connection."""
+        super().connection_made(transport)
+        app: Any = self.app
+
+        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[TRANSPORT] = transport
+            await app(scope, receive, send)
+
+        self.app = with_transport  # type: ignore[assignment]
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that stops the moment an event says so, instead of looking ten times a second."""
+
+    def __init__(self, app: ASGIApp, stopping: asyncio.Event) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type]
+                http=TransportProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="critical",  # the faults make uvicorn complain, as they should
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=60,
+                timeout_graceful_shutdown=GRACE,  # type: ignore[arg-type]
+            )
+        )
+        self.stopping = stopping
+        self.listening = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Serve until told to stop; the tick keeps the Date header right."""
+        self.listening.set()
+        while not self.stopping.is_set():
+            await self.on_tick(0)
+            try:
+                await asyncio.wait_for(self.stopping.wait(), 1.0)
+            except TimeoutError:
+                continue
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening socket; port 0 takes a free one.
+
+    :raises OSError: when the address is in use or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named, asyncio switches Nagle's algorithm off; without, each answer waits 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(256)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def serving(
+    settings: Settings, host: str = "127.0.0.1", port: int = 0, storage_port: int = 0
+) -> Iterator[Emulator]:
+    """Run both servers in a thread until the block ends.
+
+    :raises OSError: when a port is in use.
+    """
+    emulator = Emulator(settings)
+    api_socket = listen(host, port)
+    try:
+        storage_socket = listen(host, storage_port)
+    except OSError:
+        api_socket.close()
+        raise
+    emulator.base_url = _url(host, api_socket) + API_PREFIX
+    emulator.storage_url = _url(host, storage_socket)
+    ready = threading.Event()
+    handles: list[Any] = []
+
+    async def serve() -> None:
+        stopping = asyncio.Event()
+        handles.extend((asyncio.get_running_loop(), stopping))
+        storage = build_storage(emulator.export_service, emulator.signer, emulator.storage_options)
+        servers = [
+            (
+                Server(
+                    Gate(emulator, "api", build_api(emulator), stopping, build_control(emulator)), stopping
+                ),
+                api_socket,
+            ),
+            (Server(Gate(emulator, "storage", storage, stopping), stopping), storage_socket),
+        ]
+        running = [asyncio.ensure_future(server.serve([listener])) for server, listener in servers]
+        for server, _ in servers:
+            await server.listening.wait()
+        ready.set()
+        await asyncio.gather(*running)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="avala-emulator", daemon=True)
+    thread.start()
+    if not ready.wait(10):
+        raise RuntimeError("the emulator did not start within 10 seconds")
+    try:
+        yield emulator
+    finally:
+        loop, stopping = handles
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join(10)
