@@ -1,7 +1,7 @@
 """Upload 1,000 items to Avala, create an export, wait for it without holding a worker, download it.
 
-Needs one connection, ``avala_default``: connection type Avala, password = your API key. To make it yours, put the
-ids of your dataset and project into the params below, or type them in when you trigger the DAG.
+Needs one connection, ``avala_default``: connection type Avala, password = your API key. To make it yours,
+put the ids of your dataset and project into the params below, or type them in when you trigger the DAG.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def avala_quickstart() -> None:
     download = AvalaDownloadExportOperator(
         task_id="download_export",
         export_id=export.output,
-        path="{{ params.folder }}/export-{{ ti.xcom_pull('create_export') }}.json",
+        path="{{ params.folder }}/export-{{ ti.xcom_pull('create_export') }}.zip",
     )
 
     upload >> export >> ready >> download

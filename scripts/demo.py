@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,17 +145,14 @@ def show_witness(avala: LocalAvala) -> None:
 
 def show_export(airflow: LocalAirflow) -> None:
     """Path and first rows of the file."""
-    [path] = (airflow.home / "avala").glob("export-*.json")
-    say(f"  {TICK} Downloaded {short(path)} ({path.stat().st_size:,} bytes). Its first rows:\n")
-    content = json.loads(path.read_text())
-    rows = (
-        next((v for v in content.values() if isinstance(v, list)), [])
-        if isinstance(content, dict)
-        else content
-    )
+    [path] = (airflow.home / "avala").glob("export-*.zip")
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".jsonl"))
+        rows = archive.read(name).decode().splitlines()
+    say(f"  {TICK} Downloaded {short(path)} ({path.stat().st_size:,} bytes)")
+    say(f"       {name} has {len(rows):,} rows and begins:\n")
     for row in rows[:3]:
-        text = json.dumps(row)
-        say(f"       {text if len(text) <= 110 else text[:109] + '…'}")
+        say(f"       {row[:110]}")
     say()
 
 

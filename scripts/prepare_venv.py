@@ -21,7 +21,7 @@ from scripts.troubles import explain, last_error
 
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED_BYTES = 1_500_000_000  # a venv with Airflow takes 0.4 GB, pip's cache and build folders come on top
-STAMP = "made-from"
+STAMP, LOCK = "made-from", "lock"
 
 
 class CannotPrepare(Exception):
@@ -56,7 +56,8 @@ def prepare(venv: Path, pins: Path, extras: str, *, with_dependencies: bool) -> 
     """
     check_python(pins)
     try:
-        with Path(f"{venv}.lock").open("w") as lock:
+        venv.mkdir(parents=True, exist_ok=True)
+        with (venv / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # a second make in this folder waits for the first
             wanted = fingerprint(venv, pins, extras)
             stamp = venv / STAMP
@@ -107,15 +108,20 @@ def check_disk(venv: Path) -> None:
     free = shutil.disk_usage(venv.resolve().parent).free
     if free < NEEDED_BYTES:
         raise CannotPrepare(
-            f"only {free / 1e9:.1f} GB free in {venv.resolve().parent}, {NEEDED_BYTES / 1e9:.1f} GB are needed:"
+            f"only {free / 1e9:.1f} GB free in {venv.resolve().parent}, {NEEDED_BYTES / 1e9:.1f} GB needed:"
             " free some space."
         )
 
 
 def create(venv: Path) -> None:
     """Make an empty venv, in place of any older one."""
+    for entry in venv.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK:
+            entry.unlink()
     with step(f"virtual environment {venv} with Python {sys.version.split()[0]}"):
-        done = run([sys.executable, "-m", "venv", "--clear", str(venv)])
+        done = run([sys.executable, "-m", "venv", str(venv)])
         if done.returncode:
             version = f"{sys.version_info.major}.{sys.version_info.minor}"
             raise CannotPrepare(

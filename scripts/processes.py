@@ -109,7 +109,7 @@ def kill_sessions(sessions: set[int]) -> list[int]:
 
 
 def _living_processes() -> list[int]:
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     return [p.pid for p in psutil.process_iter(["status"]) if p.info["status"] != psutil.STATUS_ZOMBIE]
 
