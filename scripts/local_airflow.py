@@ -26,7 +26,6 @@ from scripts.processes import (
     ProcessFailed,
     free_port,
     stop_all,
-    uninterrupted,
     wait_until,
 )
 
@@ -148,8 +147,7 @@ class LocalAirflow:
 
     def stop(self) -> None:
         """End every component and whatever they have started."""
-        with uninterrupted():
-            stop_all(self.children.values())
+        stop_all(self.children.values())
         self.children.clear()
 
     def wait_until_healthy(self, seconds: float = 180) -> None:

@@ -68,9 +68,7 @@ def prepare(venv: Path, pins: Path, extras: str, *, with_dependencies: bool) -> 
             install(venv, pins, extras, with_dependencies=with_dependencies)
             stamp.write_text(wanted)
     except OSError as error:
-        raise CannotPrepare(
-            f"{error.filename or venv}: {error.strerror}. Free space or mend its rights."
-        ) from error
+        raise CannotPrepare(f"{error.filename or venv}: {error.strerror}. {explain(str(error))}") from error
 
 
 def check_python(pins: Path) -> None:

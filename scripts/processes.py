@@ -64,10 +64,9 @@ class ChildProcess:
         if code is not None:
             raise ProcessFailed(f"{self.name} ended with exit code {code}", self.log)
 
-    def stop(self) -> None:
-        """End the child and everything it has started."""
-        with uninterrupted():
-            stop_all([self])
+    def stop(self, *, grace_seconds: float = 10.0) -> None:
+        """End the child and everything it has started; see :func:`stop_all`."""
+        stop_all([self], grace_seconds=grace_seconds)
 
 
 def _end_with_parent() -> None:
@@ -82,16 +81,16 @@ def stop_all(children: Iterable[ChildProcess], *, grace_seconds: float = 10.0) -
     :param grace_seconds: how long the children may take to end by themselves
     """
     children = list(children)
-    for child in children:
-        if child.popen.poll() is None:
-            child.popen.terminate()
-    with contextlib.suppress(LocalError):
-        wait_until(lambda: all(c.popen.poll() is not None for c in children), grace_seconds, "")
-    sessions = {child.popen.pid for child in children}
-    with contextlib.suppress(LocalError):
-        wait_until(lambda: not kill_sessions(sessions), grace_seconds, "")
-    for child in children:
-        child.popen.wait()
+    with uninterrupted():
+        for child in children:
+            if child.popen.poll() is None:
+                child.popen.terminate()
+        with contextlib.suppress(LocalError):
+            wait_until(lambda: all(c.popen.poll() is not None for c in children), grace_seconds, "the ends")
+        sessions = {child.popen.pid for child in children}
+        wait_until(lambda: not kill_sessions(sessions), 10, "killed processes to vanish")
+        for child in children:
+            child.popen.wait()
 
 
 def kill_sessions(sessions: set[int]) -> list[int]:

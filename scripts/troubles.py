@@ -14,20 +14,20 @@ KNOWN = (
         "A port of 127.0.0.1 is taken by another program: run make again, or choose another port.",
     ),
     (
-        r"No matching distribution found for (\S+)",
-        r"The package \1 is not to be had from the package index that pip uses here.",
-    ),
-    (
         r"failure in name resolution|NewConnectionError|ConnectTimeout|ProxyError|CERTIFICATE_VERIFY_FAILED",
         "The package index cannot be reached: check the network and pip's proxy and certificate settings.",
+    ),
+    (
+        r"No matching distribution found for (\S+)",
+        r"The package \1 is not to be had from the package index that pip uses here.",
     ),
     (
         r"No module named '([\w.]+)'",
         r"The Python package \1 is missing: run 'make clean', then make again.",
     ),
     (
-        r"Permission denied: '([^']+)'",
-        r"\1 cannot be written: give yourself the right to, or use another folder.",
+        r"Permission denied|Read-only file system",
+        "This folder cannot be written: give yourself the right to, or use another one.",
     ),
 )
 
