@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import Param, dag, task
+
 from airflow_provider_avala.operators.avala import (
     AvalaCreateExportOperator,
     AvalaDownloadExportOperator,
