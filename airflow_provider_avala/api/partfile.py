@@ -1,0 +1,151 @@
+"""The unfinished file beside a download's target, and a note of which content it is the beginning of."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaDownloadError
+
+
+class PartFile:
+    """``<target>.<digest of the export>.part``, locked as long as it is open.
+
+    The strong ETag of what it holds stands beside it, so that a task that was killed can be resumed by the
+    next one. Without such a note nothing is resumed.
+
+    :param target: where the finished file will be.
+    :param export_id: what is downloaded; another export to the same target has a part file of its own.
+    """
+
+    def __init__(self, target: Path, export_id: str = "") -> None:
+        digest = hashlib.sha256(export_id.encode()).hexdigest()[:8]
+        self.target = target
+        self.path = target.with_name(f"{target.name}.{digest}.part")
+        self._note = self.path.with_name(f"{self.path.name}.json")
+        self._descriptor = -1
+        self.etag: str | None = None
+        self.total: int | None = None
+
+    def __enter__(self) -> PartFile:
+        if self.target.is_dir():
+            raise AvalaConfigurationError(f"path: {self.target} is a directory; name a file in it")
+        try:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            self._lock()
+        except OSError as error:
+            raise AvalaDownloadError(
+                f"cannot write {error.filename or self.path}: {error.strerror}; check the path and its permissions"
+            ) from error
+        self._read_note()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and self.size == 0:
+            self.discard()
+        os.close(self._descriptor)
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return os.fstat(self._descriptor).st_size
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a server can be asked for the rest."""
+        return self.etag is not None and self.size > 0
+
+    def restart(self, etag: str | None = None, total: int | None = None) -> None:
+        """Empty the file.
+
+        :param etag: strong ETag of the content that will be written; without one it cannot be resumed.
+        :param total: length of that content in bytes, if known.
+        :raises AvalaDownloadError: if the disk does not allow it.
+        """
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            self.etag, self.total = etag, total
+            if etag is None:
+                self._note.unlink(missing_ok=True)
+            else:
+                self._note.write_text(json.dumps({"etag": etag, "total": total}))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def append(self, chunk: bytes) -> None:
+        """Write bytes at the end.
+
+        :param chunk: the bytes.
+        :raises AvalaDownloadError: if the disk does not take them; what was written before is kept.
+        """
+        view = memoryview(chunk)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def publish(self) -> None:
+        """Make the finished file durable and give it its name, in place of what may be there."""
+        try:
+            os.fsync(self._descriptor)
+            self.path.replace(self.target)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._note.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Delete the file and the note."""
+        self._note.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def _unwritable(self, error: OSError) -> AvalaDownloadError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        missing = f" of {self.total}" if self.total is not None else ""
+        return AvalaDownloadError(
+            f"cannot write {self.path}: {error.strerror}; {shutil.disk_usage(self.path.parent).free} bytes are free"
+            f" there. {self.size}{missing} bytes were written and are kept"
+            + ("; free space, then run the task again." if full else ".")
+        )
+
+    def _lock(self) -> None:
+        while True:
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._descriptor)
+                raise AvalaDownloadError(
+                    f"another process is downloading to {self.path} right now; let it finish, or stop it"
+                ) from None
+            except OSError:
+                break  # some network file systems have no locks
+            if self._is_current():
+                break
+            os.close(self._descriptor)
+        os.lseek(self._descriptor, 0, os.SEEK_END)
+
+    def _is_current(self) -> bool:
+        """Whether the locked file still has its name, or whoever had the lock before published it."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _read_note(self) -> None:
+        try:
+            note = json.loads(self._note.read_text())
+            etag, total = note["etag"], note["total"]
+        except (OSError, ValueError, TypeError, KeyError):
+            return
+        if isinstance(etag, str) and (total is None or isinstance(total, int)):
+            self.etag, self.total = etag, total
