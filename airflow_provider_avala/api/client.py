@@ -1,0 +1,298 @@
+"""The Avala API as Python: exports, datasets, items, projects, and calls of any other endpoint."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_avala.api import dialects
+from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
+from airflow_provider_avala.api.dialects import Dialect, ExportRequest, segment
+from airflow_provider_avala.api.errors import (
+    AvalaApiError,
+    AvalaConfigurationError,
+    AvalaDownloadError,
+    AvalaExportFailedError,
+    AvalaProtocolError,
+)
+from airflow_provider_avala.api.exports import ExportCreation
+from airflow_provider_avala.api.models import Dataset, Export, Project, State
+from airflow_provider_avala.api.pagination import pages
+from airflow_provider_avala.api.settings import Settings
+from airflow_provider_avala.api.transport import Answer, SlashRedirect, Transport
+
+if TYPE_CHECKING:
+    from airflow_provider_avala.api.downloads import DownloadSummary
+    from airflow_provider_avala.api.uploads import UploadSummary
+
+Ids = str | Sequence[str]
+
+
+class AvalaClient:
+    """Talks to one Avala account. Safe to be shared by threads.
+
+    :param settings: the connection.
+    :param clock: the time to live by.
+    :param chance: gives a random number between 0 and 1, for jitter.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.settings = settings
+        self.dialect: Dialect = settings.sends
+        self._clock = clock
+        self._chance = chance
+        self._transport = Transport(settings, clock=clock, chance=chance)
+
+    # Any endpoint
+
+    def run(
+        self,
+        method: str,
+        endpoint: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Call any endpoint once and return the decoded JSON of the answer, or None if it has no body.
+
+        :param method: HTTP method.
+        :param endpoint: relative to the base URL, such as ``/datasets/``, with or without slashes.
+        :param params: query parameters.
+        :param json: body, sent as JSON.
+        :param options: passed on to :meth:`.Transport.request`.
+        :raises AvalaError: see :mod:`.errors`.
+        """
+        return self._call(method, endpoint, params=params, json=json, **options).json()
+
+    def paginate(self, endpoint: str, *, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """Iterate over all resources of a list, page after page.
+
+        :param endpoint: relative to the base URL, such as ``/datasets/``, with or without slashes.
+        :param params: query parameters; ``limit`` is the page size, 100 unless given.
+        :raises AvalaProtocolError: if the answer is not a list, or its pages never end.
+        """
+        path = self.dialect.path(endpoint)
+        for page in pages(self._fetch, self.settings.base_url, path, params or {}):
+            yield from page.items
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    # Exports
+
+    def create_export(
+        self,
+        *,
+        project_id: Ids | None = None,
+        dataset_id: Ids | None = None,
+        slice_id: Ids | None = None,
+        export_format: str = "json",
+        name: str | None = None,
+        payload: Mapping[str, Any] | None = None,
+        reattach: bool = False,
+        created_after: datetime | None = None,
+    ) -> Export:
+        """Create an export, once, even if the answer gets lost.
+
+        Whether a creation without answer took effect is looked up by its name; in the legacy dialect, where exports
+        have no name, it ends with an error that says so.
+
+        :param project_id: the project to export, or several.
+        :param dataset_id: the dataset to export, or several.
+        :param slice_id: the slice to export, or several.
+        :param export_format: the API's name of the format.
+        :param name: name of the export; by default a unique one.
+        :param payload: a body that replaces all of the above.
+        :param reattach: whether an export of this name that exists already is taken instead, unless it failed.
+        :param created_after: exports older than this are not looked at.
+        :raises AvalaError: see :mod:`.errors`.
+        """
+        request = ExportRequest(
+            projects=_ids(project_id, "project_id"),
+            datasets=_ids(dataset_id, "dataset_id"),
+            slices=_ids(slice_id, "slice_id"),
+            export_format=export_format,
+            name=name or "",
+            payload=payload,
+        )
+        self.dialect.export_body(request)
+        return ExportCreation(self, request, self._clock, self._chance, reattach, created_after).run()
+
+    def post_export(self, request: ExportRequest) -> Export:
+        """Send one request to create an export, come what may; see :meth:`create_export`.
+
+        :param request: what to export.
+        :raises AvalaError: see :mod:`.errors`.
+        """
+        answer = self._call("POST", "/exports/", body_of=lambda dialect: dialect.export_body(request))
+        return Export.read(answer.json())
+
+    def get_export(self, export_id: str, **options: Any) -> Export:
+        """Read one export.
+
+        :param export_id: its id.
+        :param options: passed on to :meth:`.Transport.request`.
+        :raises AvalaNotFoundError: if there is none of that id.
+        """
+        return Export.read(self.run("GET", f"/exports/{segment(export_id, 'export_id')}/", **options))
+
+    def list_exports(self, *, params: Mapping[str, Any] | None = None) -> Iterator[Export]:
+        """Iterate over all exports, newest first.
+
+        :param params: query parameters.
+        """
+        return map(Export.read, self.paginate("/exports/", params=params))
+
+    def download_export(self, export_id: str, path: str | Path) -> DownloadSummary:
+        """Download the file of a finished export, resumed after a cut, verified, and then renamed into place.
+
+        :param export_id: its id.
+        :param path: where to put the file; a folder if it ends with a slash or is one.
+        :raises AvalaExportFailedError: if the export failed.
+        :raises AvalaDownloadError: if the export is not finished, or the file could not be had whole.
+        """
+        from airflow_provider_avala.api import downloads
+
+        url = self._download_url(export_id)
+        target = downloads.target_in(path, export_id, url)
+        return downloads.download(
+            self._transport.open,
+            partial(self._download_url, export_id),
+            target,
+            max_retry_seconds=self.settings.max_retry_seconds,
+        )
+
+    def _download_url(self, export_id: str) -> str:
+        for _ in range(2):  # documented to be there once the export is done; may lag behind the status
+            export = self.get_export(export_id)
+            if export.state is State.FAILED:
+                raise AvalaExportFailedError(export)
+            if export.state is State.RUNNING:
+                raise AvalaDownloadError(
+                    f"export {export_id} is {export.status!r}, so there is no file yet; wait with AvalaExportSensor"
+                )
+            if export.download_url:
+                return export.download_url
+            self._clock.sleep(1)
+        raise AvalaProtocolError(f"export {export_id} is {export.status!r} but has no download_url")
+
+    # Datasets, items, projects
+
+    def get_dataset(self, dataset_id: str) -> Dataset:
+        """Read one dataset.
+
+        :param dataset_id: its id.
+        :raises AvalaNotFoundError: if there is none of that id.
+        """
+        return Dataset.read(self.run("GET", f"/datasets/{segment(dataset_id, 'dataset_id')}/"))
+
+    def list_datasets(self, *, params: Mapping[str, Any] | None = None) -> Iterator[Dataset]:
+        """Iterate over all datasets.
+
+        :param params: query parameters, for example ``status`` or ``name``.
+        """
+        return map(Dataset.read, self.paginate("/datasets/", params=params))
+
+    def get_project(self, project_id: str) -> Project:
+        """Read one project of the key's owner.
+
+        :param project_id: its id.
+        :raises AvalaNotFoundError: if there is none of that id.
+        """
+        return Project.read(self.run("GET", f"/users/me/projects/{segment(project_id, 'project_id')}/"))
+
+    def upload_items(
+        self,
+        dataset_id: str,
+        source: Any = None,
+        *,
+        items: Iterable[dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> UploadSummary:
+        """Upload JSONL to a dataset, in parts.
+
+        :param dataset_id: id of the dataset.
+        :param source: path of a JSONL file, or several; see :func:`.uploads.upload_items`.
+        :param items: the items themselves, instead of ``source``.
+        :param options: passed on to :func:`.uploads.upload_items`.
+        :raises AvalaUploadError: if the upload stopped before its end.
+        """
+        from airflow_provider_avala.api import uploads
+
+        endpoint = f"/datasets/{segment(dataset_id, 'dataset_id')}/items/"
+
+        def send(body: Any, headers: Mapping[str, str]) -> Any:
+            try:
+                return self._call("POST", endpoint, body=body, headers=headers).json()
+            except AvalaApiError as error:
+                if error.status_code in (404, 405):
+                    error.add_detail(
+                        f"Either there is no dataset {dataset_id}, or this Avala takes no items here any more:"
+                        " then bring files in with AvalaCreateDatasetOperator."
+                    )
+                raise
+
+        return uploads.upload_items(send, dataset_id, source, items, **options)
+
+    # How requests go out
+
+    def _fetch(self, url: str, params: Mapping[str, Any] | None) -> Answer:
+        return self._resend_if_slash("GET", url, params=params)
+
+    def _call(
+        self,
+        method: str,
+        endpoint: str,
+        *,
+        json: Any = None,
+        body_of: Callable[[Dialect], Any] | None = None,
+        **options: Any,
+    ) -> Answer:
+        """Send a request written in the present dialect, and once more if the server prefers the other one."""
+        before = self.dialect
+        try:
+            body = body_of(before) if body_of else json
+            return self._transport.request(method, before.path(endpoint), json=body, **options)
+        except SlashRedirect:
+            if not self._may_switch(before):
+                raise
+            body = body_of(self.dialect) if body_of else json
+            return self._transport.request(method, self.dialect.path(endpoint), json=body, **options)
+
+    def _resend_if_slash(self, method: str, url: str, **options: Any) -> Answer:
+        before = self.dialect
+        try:
+            return self._transport.request(method, url, **options)
+        except SlashRedirect as redirect:
+            if not self._may_switch(before):
+                raise
+            return self._transport.request(method, redirect.location)
+
+    def _may_switch(self, before: Dialect) -> bool:
+        """With ``auto``, a redirect that only moves the slash is the server's own word on its dialect."""
+        if self.settings.dialect != "auto":
+            return False
+        if self.dialect is before:
+            self.dialect = dialects.other(before)
+        return True
+
+
+def _ids(value: Ids | None, field: str) -> tuple[str, ...]:
+    ids = (value,) if isinstance(value, str) else tuple(value or ())
+    if not all(isinstance(one, str) and one.strip() for one in ids):
+        raise AvalaConfigurationError(
+            f"{field}: {value!r} holds no id; give the id as text, or a list of such"
+        )
+    return ids

@@ -1,0 +1,166 @@
+"""The two documented generations of the API, as far as they differ in what we send.
+
+``current`` is the API at api.avala.ai (``/docs/api``), ``legacy`` the REST guide of server.avala.ai. What the server
+sends is recognised by its shape, whatever the dialect: see :mod:`.envelopes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_avala.api.errors import AvalaConfigurationError
+
+#: Names of exports that the current API accepts have at most this many characters.
+MAX_NAME = 255
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """An export to be created, before it is written in a dialect.
+
+    :param projects: ids of the projects to export.
+    :param datasets: ids of the datasets to export.
+    :param slices: ids of the slices to export.
+    :param export_format: the API's name of the format, for example ``json``.
+    :param name: name of the export; the current dialect only.
+    :param payload: a body that replaces all of the above.
+    """
+
+    projects: Sequence[str] = ()
+    datasets: Sequence[str] = ()
+    slices: Sequence[str] = ()
+    export_format: str = "json"
+    name: str = ""
+    payload: Mapping[str, Any] | None = None
+
+
+class Dialect:
+    """How requests are written; see :data:`CURRENT` and :data:`LEGACY`."""
+
+    name: str
+    #: Whether an export has a name by which it can be found again.
+    names_exports: bool
+
+    def path(self, endpoint: str) -> str:
+        """The path of an endpoint below the base URL, with or without the slash at its end.
+
+        :param endpoint: a relative endpoint such as ``/datasets/``, with or without slashes.
+        :raises AvalaConfigurationError: if it is not relative, or leaves the API.
+        """
+        raise NotImplementedError
+
+    def export_body(self, request: ExportRequest) -> dict[str, Any]:
+        """The body that creates an export.
+
+        :param request: what to export.
+        :raises AvalaConfigurationError: if the dialect cannot express it.
+        """
+        raise NotImplementedError
+
+
+class _Current(Dialect):
+    """The API at api.avala.ai: slash at the end, uid, ``{name, format, projects, datasets, slices}``."""
+
+    name = "current"
+    names_exports = True
+
+    def path(self, endpoint: str) -> str:
+        """See :meth:`Dialect.path`."""
+        return f"{_clean(endpoint)}/"
+
+    def export_body(self, request: ExportRequest) -> dict[str, Any]:
+        """See :meth:`Dialect.export_body`."""
+        if request.payload is not None:
+            return dict(request.payload)
+        _check_target(request)
+        body: dict[str, Any] = {
+            "name": request.name,
+            "format": request.export_format,
+            "projects": list(request.projects),
+            "datasets": list(request.datasets),
+            "slices": list(request.slices),
+        }
+        # The documents disagree on which key the backend reads; it ignores those it does not know.
+        if len(request.projects) == 1:
+            body["project"] = request.projects[0]
+        if len(request.datasets) == 1:
+            body["dataset"] = request.datasets[0]
+        return body
+
+
+class _Legacy(Dialect):
+    """The REST guide of server.avala.ai: no slash at the end, id, ``{project_id, format}``."""
+
+    name = "legacy"
+    names_exports = False
+
+    def path(self, endpoint: str) -> str:
+        """See :meth:`Dialect.path`."""
+        return _clean(endpoint)
+
+    def export_body(self, request: ExportRequest) -> dict[str, Any]:
+        """See :meth:`Dialect.export_body`."""
+        if request.payload is not None:
+            return dict(request.payload)
+        _check_target(request)
+        if request.datasets or request.slices or len(request.projects) != 1:
+            raise AvalaConfigurationError(
+                "project_id: the legacy API exports exactly one project; give project_id alone,"
+                " or write the body yourself with payload"
+            )
+        return {"project_id": request.projects[0], "format": request.export_format}
+
+
+CURRENT: Dialect = _Current()
+LEGACY: Dialect = _Legacy()
+
+
+def other(dialect: Dialect) -> Dialect:
+    """The dialect that this one is not.
+
+    :param dialect: one of the two.
+    """
+    return LEGACY if dialect is CURRENT else CURRENT
+
+
+def segment(value: str, field: str) -> str:
+    """Percent-encode an id so that it is exactly one segment of a path.
+
+    :param value: the id.
+    :param field: the argument's name, for the error.
+    :raises AvalaConfigurationError: if it cannot be one.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise AvalaConfigurationError(f"{field}: {value!r} is not an id; give the id as text")
+    if value in (".", ".."):
+        raise AvalaConfigurationError(f"{field}: {value!r} is not an id but a path")
+    return quote(value, safe="")
+
+
+def _check_target(request: ExportRequest) -> None:
+    if not (request.projects or request.datasets or request.slices):
+        raise AvalaConfigurationError(
+            "project_id: nothing to export; give project_id, dataset_id or slice_id, or a payload"
+        )
+    if not request.export_format:
+        raise AvalaConfigurationError("export_format: must not be empty, for example 'json'")
+    if len(request.name) > MAX_NAME:
+        raise AvalaConfigurationError(f"name: {len(request.name)} characters, at most {MAX_NAME} are allowed")
+
+
+def _clean(endpoint: str) -> str:
+    if not isinstance(endpoint, str) or not endpoint.strip("/ "):
+        raise AvalaConfigurationError(f"endpoint: {endpoint!r} names no resource, for example '/datasets/'")
+    if "?" in endpoint or "#" in endpoint:
+        raise AvalaConfigurationError(
+            f"endpoint: {endpoint.partition('?')[0]!r} must not contain a query; pass it as params"
+        )
+    if "://" in endpoint or "\\" in endpoint or not endpoint.isprintable():
+        raise AvalaConfigurationError("endpoint: must be relative to the base URL, for example '/datasets/'")
+    parts = endpoint.strip("/").split("/")
+    if any(part.replace("%2e", ".").replace("%2E", ".") in ("", ".", "..") for part in parts):
+        raise AvalaConfigurationError(f"endpoint: {endpoint!r} has an empty, '.' or '..' segment")
+    return "/" + "/".join(parts)

@@ -1,0 +1,357 @@
+"""Everything that can go wrong when talking to Avala, as one tree.
+
+::
+
+    AvalaError
+    ├── AvalaConfigurationError        a connection field or an argument is wrong; nothing was sent
+    ├── AvalaApiError                  Avala answered, and the answer is an error
+    │   ├── AvalaValidationError         400, 422
+    │   ├── AvalaAuthenticationError     401
+    │   ├── AvalaPermissionError         403
+    │   ├── AvalaNotFoundError           404
+    │   ├── AvalaConflictError           409
+    │   ├── AvalaPayloadTooLargeError    413
+    │   ├── AvalaRateLimitError          429
+    │   └── AvalaServerError             5xx
+    ├── AvalaConnectionError           no answer; ``sent`` tells whether Avala may have acted
+    ├── AvalaProtocolError             an answer that is not Avala's: not JSON, unknown envelope
+    ├── AvalaRateLimitTimeout          the key's budget is used up for longer than we may wait
+    ├── AvalaExportFailedError         the export ended without success
+    ├── AvalaTimeoutError              the resource was not ready in time
+    ├── AvalaUploadError               an upload stopped; ``summary`` tells what Avala has accepted
+    └── AvalaDownloadError             a download could not be completed or verified
+
+The statuses and what to do about each follow the API's errors page (``/docs/api/errors``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_avala.api import envelopes, policy
+from airflow_provider_avala.api.secrets import without_signed_urls
+
+if TYPE_CHECKING:
+    from airflow_provider_avala.api.models import Export
+    from airflow_provider_avala.api.uploads import UploadSummary
+
+#: Statuses that no retry can mend: the request, the key or the resource has to change first.
+FATAL_STATUSES = frozenset({400, 401, 403, 404, 405, 409, 413, 422})
+
+
+class AvalaError(Exception):
+    """Base class of every error this package raises on purpose."""
+
+
+class AvalaConfigurationError(AvalaError, ValueError):
+    """A connection field or an argument cannot be used; nothing was sent."""
+
+
+class AvalaApiError(AvalaError):
+    """Avala answered with an error.
+
+    :param status_code: HTTP status of the answer.
+    :param method: HTTP method of the request.
+    :param path: path of the request, without its query.
+    :param code: machine-readable code (``plan_insufficient``, ``scope_required``, ...), if the API gave one.
+    :param detail: the API's own words.
+    :param field_errors: for each request field that the API refused, its messages.
+    :param doc_url: the API's link to its documentation of ``code``.
+    :param retry_after: seconds that the server asked to wait before the next attempt.
+    :param request_id: the server's id of the request, for Avala's support.
+    """
+
+    def __init__(
+        self,
+        status_code: int,
+        *,
+        method: str,
+        path: str,
+        code: str | None = None,
+        detail: str = "",
+        field_errors: Mapping[str, list[str]] | None = None,
+        doc_url: str | None = None,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.status_code = status_code
+        self.method = method
+        self.path = path
+        self.code = code
+        self.detail = detail
+        self.field_errors = dict(field_errors or {})
+        self.doc_url = doc_url
+        self.retry_after = retry_after
+        self.request_id = request_id
+        super().__init__(self._message())
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether the same request can only fail again."""
+        return self.status_code in FATAL_STATUSES
+
+    def _message(self) -> str:
+        code = f" [{self.code}]" if self.code else ""
+        parts = [f"{self.method} {self.path} failed: {self.status_code} {_reason(self.status_code)}{code}"]
+        if self.detail:
+            parts.append(self.detail)
+        if self.field_errors:
+            parts.append("; ".join(f"{name}: {' '.join(texts)}" for name, texts in self.field_errors.items()))
+        message = ": ".join(part.rstrip(".:") for part in parts) + "."
+        advice = remedy(self.status_code, self.code, self.retry_after)
+        if self.status_code >= 500 and self.method not in policy.IDEMPOTENT_METHODS:
+            advice = f"Avala may or may not have acted on it: look before you repeat it. {advice}"
+        return " ".join(filter(None, (message, advice, self._references())))
+
+    def _references(self) -> str:
+        notes = [f"see {self.doc_url}"] if self.doc_url else []
+        notes += [f"request id {self.request_id}"] if self.request_id else []
+        return f"({', '.join(notes)})" if notes else ""
+
+    def add_detail(self, text: str) -> None:
+        """Say more about this error than the API did.
+
+        :param text: a sentence for people.
+        """
+        self.detail = f"{self.detail.rstrip('.')}. {text}" if self.detail else text
+        self.args = (self._message(),)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), dict(self.__dict__), self.args)
+
+
+class AvalaValidationError(AvalaApiError):
+    """400 or 422: the body is wrong, or the resource is in a state that forbids the action."""
+
+
+class AvalaAuthenticationError(AvalaApiError):
+    """401: the key is missing, invalid, expired or revoked."""
+
+
+class AvalaPermissionError(AvalaApiError):
+    """403: the key is valid but may not do this; ``code`` says whether plan or scope is the reason."""
+
+
+class AvalaNotFoundError(AvalaApiError):
+    """404: the resource does not exist, was deleted, or is not visible to the key's owner."""
+
+
+class AvalaConflictError(AvalaApiError):
+    """409: the request contradicts the resource's present state, for example a name that is taken."""
+
+
+class AvalaPayloadTooLargeError(AvalaApiError):
+    """413: the body is above the API's limit, or the storage quota is used up."""
+
+
+class AvalaRateLimitError(AvalaApiError):
+    """429: over the rate limit, or too many uploads or exports at a time."""
+
+
+class AvalaServerError(AvalaApiError):
+    """5xx: a fault on Avala's side or of a gateway before it."""
+
+
+class AvalaConnectionError(AvalaError):
+    """No usable answer arrived.
+
+    :param message: what happened, in words.
+    :param sent: whether the request may have reached the server, so that Avala may have acted on it.
+    :param still_running: whether the server may yet act on it (it kept silent until the time-out).
+    :param transient: whether trying again can help; false for a certificate that is not trusted.
+    """
+
+    def __init__(
+        self, message: str, *, sent: bool, still_running: bool = False, transient: bool = True
+    ) -> None:
+        self.sent = sent
+        self.still_running = still_running
+        self.transient = transient
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), dict(self.__dict__), self.args)
+
+
+class AvalaProtocolError(AvalaError):
+    """The answer is not one of Avala's: not JSON, an unknown envelope, a page that repeats itself."""
+
+
+class AvalaRateLimitTimeout(AvalaError):
+    """The key's request budget is used up for longer than the caller is willing to wait."""
+
+
+class AvalaExportFailedError(AvalaError):
+    """An export ended in a status other than success.
+
+    :param export: the export as last read.
+    """
+
+    def __init__(self, export: Export) -> None:
+        self.export = export
+        super().__init__(
+            f"export {export.id} ended with status {export.status!r}"
+            + (f": {without_signed_urls(export.error)}" if export.error else "")
+            + ". Look at the export in Avala, then create a new one."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.export,)
+
+
+class AvalaTimeoutError(AvalaError):
+    """A resource was not ready before the deadline."""
+
+
+class AvalaUploadError(AvalaError):
+    """An upload stopped before its end.
+
+    :param message: what happened and which lines are concerned.
+    :param summary: what Avala has accepted before.
+    :param unknown_parts: parts that were sent without an answer, so that Avala may or may not have stored them.
+    """
+
+    def __init__(self, message: str, *, summary: UploadSummary, unknown_parts: int = 0) -> None:
+        self.summary = summary
+        self.unknown_parts = unknown_parts
+        super().__init__(message)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether uploading everything once more can store no row twice."""
+        return not self.unknown_parts and not self.summary.parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), dict(self.__dict__), self.args)
+
+
+class AvalaDownloadError(AvalaError):
+    """A download could not be completed, or what arrived is not what was announced."""
+
+
+def error_from_response(
+    status_code: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    method: str,
+    path: str,
+    retry_after: float | None = None,
+) -> AvalaApiError:
+    """Turn an error answer into the exception of its status.
+
+    :param status_code: HTTP status, 300 or more.
+    :param headers: the answer's headers, in lower or mixed case.
+    :param body: the answer's body as it arrived.
+    :param method: HTTP method of the request.
+    :param path: path of the request; a query is cut off.
+    :param retry_after: seconds that the server asked to wait, see :func:`policy.server_hint`.
+    """
+    content_type = next((v for k, v in headers.items() if k.lower() == "content-type"), "")
+    said = envelopes.read_error(body, content_type)
+    request_id = next((v for k, v in headers.items() if k.lower() in _REQUEST_ID_HEADERS), None)
+    return _class_of(status_code)(
+        status_code,
+        method=method.upper(),
+        path=path.partition("?")[0],
+        code=said.code,
+        detail=without_signed_urls(said.detail),
+        field_errors={
+            name: [without_signed_urls(text) for text in texts] for name, texts in said.field_errors.items()
+        },
+        doc_url=said.doc_url,
+        retry_after=retry_after,
+        request_id=request_id,
+    )
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether repeating what raised ``error`` can only fail again (or could double something).
+
+    This is the one place that decides whether an Airflow task uses up its retries.
+    """
+    if isinstance(error, AvalaApiError):
+        return error.is_fatal
+    if isinstance(error, AvalaUploadError):
+        return not error.repeatable or (error.__cause__ is not None and is_fatal(error.__cause__))
+    return isinstance(error, AvalaConfigurationError)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether a later poll may well succeed although this one raised ``error``."""
+    if isinstance(error, AvalaConnectionError):
+        return error.transient
+    if isinstance(error, AvalaApiError):
+        return not error.is_fatal
+    return isinstance(error, AvalaProtocolError | AvalaRateLimitTimeout)
+
+
+def remedy(status_code: int, code: str | None, retry_after: float | None = None) -> str:
+    """What to do about an error, following the API's error recovery decision tree.
+
+    :param status_code: HTTP status of the answer.
+    :param code: the API's machine-readable code, if any.
+    :param retry_after: seconds that the server asked to wait.
+    """
+    if code in _REMEDIES_BY_CODE:
+        return _REMEDIES_BY_CODE[code]
+    if status_code == HTTPStatus.TOO_MANY_REQUESTS and retry_after is not None:
+        return f"Wait {retry_after:.0f} s, then retry."
+    if status_code >= 500:
+        return "The fault is on Avala's side: retry later; if it persists, write to support@avala.ai."
+    return _REMEDIES.get(status_code, "")
+
+
+_REMEDIES_BY_CODE = {
+    "plan_insufficient": "Upgrade the organization's plan: this feature is not part of it.",
+    "scope_required": (
+        "Create a key with the scope named above (Mission Control > Settings > Security)"
+        " and put it into the Airflow connection."
+    ),
+}
+
+_REMEDIES = {
+    400: "Fix the request body, or check the state of the resource.",
+    401: "The key is missing, invalid, expired or revoked: rotate it and update the Airflow connection.",
+    403: "Check that the resource belongs to the key's organization and that its owner has the permission.",
+    404: "Check the id and that the key's owner can see the resource.",
+    405: "Check the endpoint: it does not support this method.",
+    409: "Change the conflicting value, or use the resource that exists already.",
+    413: "Send smaller parts, or free storage.",
+    422: "Fix the request body.",
+    429: "Wait until the rate limit window resets, then retry.",
+}
+
+_CLASSES: dict[int, type[AvalaApiError]] = {
+    400: AvalaValidationError,
+    401: AvalaAuthenticationError,
+    403: AvalaPermissionError,
+    404: AvalaNotFoundError,
+    409: AvalaConflictError,
+    413: AvalaPayloadTooLargeError,
+    422: AvalaValidationError,
+    429: AvalaRateLimitError,
+}
+
+_REQUEST_ID_HEADERS = frozenset({"x-request-id", "x-correlation-id", "x-amzn-requestid", "cf-ray"})
+
+
+def _class_of(status_code: int) -> type[AvalaApiError]:
+    return _CLASSES.get(status_code, AvalaServerError if status_code >= 500 else AvalaApiError)
+
+
+def _reason(status_code: int) -> str:
+    try:
+        return HTTPStatus(status_code).phrase
+    except ValueError:
+        return "Unknown Status"
+
+
+def _restore(cls: type[AvalaError], state: dict[str, Any], args: tuple[Any, ...]) -> AvalaError:
+    # Keyword-only constructors defeat the default pickling of exceptions.
+    error = cls.__new__(cls)
+    error.__dict__.update(state)
+    error.args = args
+    return error

@@ -1,0 +1,278 @@
+"""Requests to one Avala API: authenticated, within the key's limits, retried where that is right.
+
+The key leaves this module for the base URL's own scheme, host and port, and for nowhere else.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import requests
+
+from airflow_provider_avala.api import policy
+from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
+from airflow_provider_avala.api.errors import (
+    AvalaApiError,
+    AvalaConnectionError,
+    AvalaProtocolError,
+    error_from_response,
+)
+from airflow_provider_avala.api.limiter import MAX_PAUSE, Limiter, shared_limiter
+from airflow_provider_avala.api.secrets import MASK, without_signed_urls
+from airflow_provider_avala.api.settings import Settings, is_loopback, origin
+from airflow_provider_avala.api.wire import Body, Wire
+
+log = logging.getLogger(__name__)
+
+#: The longest that one request waits for its turn, in seconds.
+SLOT_TIMEOUT = 1800.0
+#: Waits for a turn that are longer than this many seconds are worth a line in the log.
+_LONG_WAIT = 3.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer.
+
+    :param status: HTTP status, below 300.
+    :param headers: its headers; their names in any case.
+    :param body: the whole body.
+    :param request: method and path of the request, for messages.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    request: str
+
+    def json(self) -> Any:
+        """The decoded body, or None if there is none.
+
+        :raises AvalaProtocolError: if the body is not JSON.
+        """
+        if not self.body.strip():
+            return None
+        try:
+            return json_module.loads(self.body)
+        except (ValueError, RecursionError):
+            kind = self.headers.get("Content-Type", "no content type")
+            raise AvalaProtocolError(
+                f"{self.request} was answered with {self.status}, but not with JSON ({kind});"
+                " check that the connection's base URL is that of Avala's API"
+            ) from None
+
+
+class SlashRedirect(AvalaApiError):
+    """The server wants the same path with, or without, the slash at its end; it has not acted on the request."""
+
+    location: str = ""
+
+
+class Transport:
+    """Sends requests to one base URL.
+
+    :param settings: the connection.
+    :param clock: the time to live by.
+    :param chance: gives a random number between 0 and 1, for jitter.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._chance = chance
+        self._origin = origin(settings.base_url)
+        self._wire = Wire(settings)
+        self._standard = shared_limiter(settings.owner("standard"), settings.rate_limits)
+        self._inference = shared_limiter(settings.owner("inference"), settings.inference_rate_limits)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool | None = None,
+        max_retry_seconds: float | None = None,
+        timeout: float | None = None,
+        slot_timeout: float = SLOT_TIMEOUT,
+    ) -> Answer:
+        """Send a request until it succeeds, or until the policy says that it will not.
+
+        :param method: HTTP method.
+        :param url: path below the base URL, or an absolute URL of the same origin.
+        :param params: query parameters.
+        :param json: body to be sent as JSON.
+        :param body: body to be sent as it is, instead of ``json``.
+        :param headers: further headers.
+        :param repeatable: whether the request may take effect twice without harm; by default, if its method says so.
+        :param max_retry_seconds: bound of the retries in seconds; by default the connection's.
+        :param timeout: seconds without a byte after which an attempt is given up; by default the connection's.
+        :param slot_timeout: seconds to wait at most for the key's rate limit before the first attempt.
+        :raises AvalaApiError: Avala answered with an error.
+        :raises AvalaConnectionError: no usable answer arrived.
+        :raises AvalaRateLimitTimeout: the key's budget is used up for too long.
+        """
+        method = method.upper()
+        url = self._own_url(url)
+        if repeatable is None:
+            repeatable = policy.is_idempotent(method)
+        if max_retry_seconds is None:
+            max_retry_seconds = self.settings.max_retry_seconds
+        self._take_slot(method, url, slot_timeout)
+        begin = self._clock.monotonic()
+        for attempt in count(1):
+            try:
+                return self._attempt(
+                    method, url, params=params, json=json, body=body, headers=headers, timeout=timeout
+                )
+            except (AvalaApiError, AvalaConnectionError) as error:
+                verdict = policy.decide(
+                    failure_of(error),
+                    attempt=attempt,
+                    elapsed=self._clock.monotonic() - begin,
+                    max_elapsed=max_retry_seconds,
+                    repeatable=repeatable,
+                    chance=self._chance(),
+                )
+                if verdict.wait is None:
+                    log.debug("Attempt %d was the last: %s", attempt, verdict.reason)
+                    raise
+                log.info("%s Next attempt in %.1f s (%s).", error, verdict.wait, verdict.reason)
+            self._clock.sleep(verdict.wait)
+            self._take_slot(method, url, max(0.0, max_retry_seconds - (self._clock.monotonic() - begin)))
+        raise AssertionError("unreachable")
+
+    def open(self, url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
+        """Begin a streaming GET of any URL, once; the key goes along only to the base URL's own origin.
+
+        Neither status nor redirect is judged here. The caller closes the response.
+
+        :param url: absolute URL, for example a signed one of a storage host.
+        :param headers: further headers.
+        :raises AvalaConnectionError: no answer arrived.
+        :raises AvalaProtocolError: the URL is not one that may be asked.
+        """
+        own = self._check_download(url)
+        if own:
+            self._take_slot("GET", url, SLOT_TIMEOUT)
+        return self._wire.send("GET", url, authenticate=own, headers=headers, stream=True)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._wire.close()
+
+    def _own_url(self, url: str) -> str:
+        if "://" not in url:
+            return self.settings.base_url + url
+        try:
+            own = origin(url) == self._origin
+        except ValueError:
+            own = False
+        if not own:
+            raise AvalaProtocolError(
+                f"the server points to {without_signed_urls(url)}, which is not on {self.settings.base_url};"
+                " the key is not sent there"
+            )
+        return url
+
+    def _check_download(self, url: str) -> bool:
+        try:
+            scheme, host, _ = target = origin(url)
+        except ValueError:
+            raise AvalaProtocolError(
+                f"the download address {without_signed_urls(url)!r} is not an http or https URL"
+            ) from None
+        if scheme == "http" and not (is_loopback(host) or self.settings.allow_insecure_http):
+            raise AvalaProtocolError(
+                f"the download address {without_signed_urls(url)} is plain HTTP, not https"
+            )
+        if "@" in urlsplit(url).netloc:
+            raise AvalaProtocolError(f"the download address {without_signed_urls(url)} holds credentials")
+        return target == self._origin
+
+    def _limiter(self, url: str) -> Limiter:
+        return self._inference if "/inference/invoke" in urlsplit(url).path else self._standard
+
+    def _take_slot(self, method: str, url: str, timeout: float) -> None:
+        waited = self._limiter(url).acquire(timeout)
+        if waited > _LONG_WAIT:
+            log.info("%s %s waited %.1f s for the key's rate limit.", method, urlsplit(url).path, waited)
+
+    def _attempt(self, method: str, url: str, **request: Any) -> Answer:
+        response = self._wire.send(method, url, authenticate=True, **request)
+        path = urlsplit(url).path
+        if response.status_code < 300:
+            return Answer(response.status_code, response.headers, response.content, f"{method} {path}")
+        if response.status_code < 400:
+            raise self._redirect(response, method, path)
+        hint = policy.server_hint(response.status_code, response.headers, self._clock.time())
+        if response.status_code == 429:
+            self._slow_down(url, response.headers, hint)
+        raise error_from_response(
+            response.status_code,
+            response.headers,
+            response.content.replace(self.settings.api_key.encode(), MASK.encode()),
+            method=method,
+            path=path,
+            retry_after=hint,
+        )
+
+    def _slow_down(self, url: str, headers: Mapping[str, str], hint: float | None) -> None:
+        # Requests left on a 429: not their rate is exceeded but the number of uploads or exports at a time.
+        if hint and headers.get("X-RateLimit-Remaining", "0").strip() in ("", "0"):
+            self._limiter(url).pause(min(hint, MAX_PAUSE))
+
+    def _redirect(self, response: requests.Response, method: str, path: str) -> AvalaApiError:
+        asked, location = response.url, urljoin(response.url, response.headers.get("Location", ""))
+        slash = _differ_in_slash(asked, location)
+        error = (SlashRedirect if slash else AvalaApiError)(
+            response.status_code,
+            method=method,
+            path=path,
+            detail=f"the server redirects to {without_signed_urls(location)}, which is not followed"
+            " because the API key would go along; set the connection's "
+            + ("extra dialect to the other one, or to auto" if slash else "base URL to where the API is"),
+        )
+        if isinstance(error, SlashRedirect):
+            error.location = location
+        return error
+
+
+def failure_of(error: AvalaApiError | AvalaConnectionError) -> policy.Failure:
+    """What the policy needs to know of an error.
+
+    :param error: what an attempt raised.
+    """
+    if isinstance(error, AvalaApiError):
+        return policy.Failure(status=error.status_code, hint=error.retry_after)
+    return policy.Failure(sent=error.sent, transient=error.transient)
+
+
+def _differ_in_slash(asked: str, location: str) -> bool:
+    before, after = urlsplit(asked), urlsplit(location)
+    try:
+        same_origin = origin(asked) == origin(location)
+    except ValueError:
+        return False
+    return (
+        same_origin
+        and before.path != after.path
+        and before.path.rstrip("/") == after.path.rstrip("/")
+        and sorted(parse_qsl(before.query)) == sorted(parse_qsl(after.query))
+    )
