@@ -1,0 +1,207 @@
+"""From an Airflow connection to the Avala API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_avala.api.errors import AvalaError
+from airflow_provider_avala.get_provider_info import get_provider_info
+
+if TYPE_CHECKING:
+    from airflow_provider_avala.api.client import AvalaClient
+    from airflow_provider_avala.api.downloads import DownloadSummary
+    from airflow_provider_avala.api.models import Export
+    from airflow_provider_avala.api.settings import Settings
+    from airflow_provider_avala.api.uploads import UploadSummary
+
+#: The longest that a poll queues for the key's rate limit, in seconds; then the next one has its turn.
+_POLL_SLOT_TIMEOUT = 60.0
+
+
+class AvalaHook(BaseHook):
+    """Calls the Avala API: authenticated, within the key's limits, retried where that is right.
+
+    The connection's host is the base URL, its password the API key; the extras are described in the README.
+
+    :param avala_conn_id: id of the Airflow connection.
+    """
+
+    conn_name_attr = "avala_conn_id"
+    default_conn_name = "avala_default"
+    conn_type = "avala"
+    hook_name = "Avala"
+
+    def __init__(self, avala_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.avala_conn_id = avala_conn_id
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The connection, parsed and validated.
+
+        :raises AvalaConfigurationError: naming the field that cannot be used.
+        """
+        from airflow_provider_avala.api.settings import Settings
+
+        connection = self.get_connection(self.avala_conn_id)
+        for secret in (connection.password, connection.extra_dejson.get("rate_limit_store")):
+            if secret:
+                mask_secret(secret)
+        return Settings.parse(
+            host=connection.host,
+            port=connection.port,
+            schema=connection.schema,
+            password=connection.password,
+            extra=connection.extra_dejson,
+        )
+
+    @cached_property
+    def client(self) -> AvalaClient:
+        """The API client of this connection.
+
+        :raises AvalaConfigurationError: naming the connection's field that cannot be used.
+        """
+        from airflow_provider_avala.api.client import AvalaClient
+
+        return AvalaClient(self.settings)
+
+    def get_conn(self) -> AvalaClient:
+        """The API client of this connection; the same as :attr:`client`."""
+        return self.client
+
+    def run(
+        self,
+        method: str,
+        endpoint: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+    ) -> Any:
+        """Call any endpoint and return the decoded JSON of the answer, or None if it has no body.
+
+        :param method: HTTP method.
+        :param endpoint: relative to the base URL, such as ``/datasets/``, with or without slashes.
+        :param params: query parameters.
+        :param json: body, sent as JSON.
+        :raises AvalaError: see :mod:`airflow_provider_avala.api.errors`.
+        """
+        return self.client.run(method, endpoint, params=params, json=json)
+
+    def paginate(self, endpoint: str, *, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """Iterate over all resources of a list, page after page.
+
+        :param endpoint: relative to the base URL, such as ``/datasets/``, with or without slashes.
+        :param params: query parameters; ``limit`` is the page size, 100 unless given.
+        :raises AvalaError: see :mod:`airflow_provider_avala.api.errors`.
+        """
+        return self.client.paginate(endpoint, params=params)
+
+    def create_export(self, **arguments: Any) -> Export:
+        """Create an export, once, even if the answer gets lost.
+
+        :param arguments: see :meth:`airflow_provider_avala.api.client.AvalaClient.create_export`.
+        :raises AvalaError: see :mod:`airflow_provider_avala.api.errors`.
+        """
+        return self.client.create_export(**arguments)
+
+    def get_export(self, export_id: str) -> Export:
+        """Read one export.
+
+        :param export_id: its id.
+        :raises AvalaNotFoundError: if there is none of that id.
+        """
+        return self.client.get_export(export_id)
+
+    def poll_export(self, export_id: str, *, patience: float = 0.0) -> Export:
+        """Read one export as one of many polls: the next poll is the retry, so little is done to save this one.
+
+        :param export_id: its id.
+        :param patience: seconds in which a failed request may be retried.
+        :raises AvalaError: if this poll failed; see :func:`airflow_provider_avala.api.errors.is_transient`.
+        """
+        return self.client.get_export(
+            export_id,
+            max_retry_seconds=min(patience, self.settings.max_retry_seconds),
+            slot_timeout=_POLL_SLOT_TIMEOUT,
+        )
+
+    def list_exports(self, *, params: Mapping[str, Any] | None = None) -> Iterator[Export]:
+        """Iterate over all exports, newest first.
+
+        :param params: query parameters.
+        """
+        return self.client.list_exports(params=params)
+
+    def upload_items(
+        self,
+        dataset_id: str,
+        source: Any = None,
+        *,
+        items: Iterable[dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> UploadSummary:
+        """Upload JSONL to a dataset, in parts; no part is ever held in memory.
+
+        :param dataset_id: id of the dataset.
+        :param source: JSONL file: a local path or anything that ObjectStoragePath opens, or a list of such.
+        :param items: the items themselves, instead of ``source``.
+        :param options: ``part_size`` in bytes and ``concurrency``, the number of parts in flight.
+        :raises AvalaUploadError: if the upload stopped before its end.
+        """
+        return self.client.upload_items(dataset_id, _openable(source), items=items, **options)
+
+    def download_export(self, export_id: str, path: Any) -> DownloadSummary:
+        """Download the file of a finished export: resumed after a cut, verified, then renamed into place.
+
+        :param export_id: its id.
+        :param path: local path or ObjectStoragePath; a folder if it ends with a slash or is one.
+        :raises AvalaDownloadError: if the export is not finished, or the file could not be had whole.
+        """
+        return self.client.download_export(export_id, path)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Make one authenticated call, quickly and without retry, and say in plain words how it went."""
+        from airflow_provider_avala.api.check import check
+
+        try:
+            return check(self.settings)
+        except AvalaError as error:
+            return False, str(error)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Labels and placeholders of the connection form, for Airflow before 3.2."""
+        behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
+        return {key.replace("-", "_"): value for key, value in behaviour.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Further fields of the connection form, for Airflow before 3.2."""
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+        from wtforms import BooleanField, PasswordField, StringField
+
+        def widget(spec: Mapping[str, Any]) -> Any:
+            text = {"label": spec["label"], "description": spec.get("description", "")}
+            if "boolean" in spec["schema"]["type"]:
+                return BooleanField(**text)
+            if spec["schema"].get("format") == "password":
+                return PasswordField(widget=BS3PasswordFieldWidget(), **text)
+            return StringField(widget=BS3TextFieldWidget(), **text)
+
+        fields = get_provider_info()["connection-types"][0]["conn-fields"]
+        return {name: widget(spec) for name, spec in fields.items()}
+
+
+def _openable(source: Any) -> Any:
+    """Turn URLs of object storage into paths that can be opened; leave local paths as they are."""
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    if isinstance(source, str) and "://" in source:
+        return ObjectStoragePath(source)
+    if isinstance(source, list | tuple):
+        return [_openable(one) for one in source]
+    return source

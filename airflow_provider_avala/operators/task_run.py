@@ -1,0 +1,75 @@
+"""Who is asking: the run of a task, the same over its retries and another one once the task is cleared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_avala.api.dialects import MAX_NAME
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+#: Clocks of Airflow and Avala may disagree by this much.
+_CLOCK_SKEW = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One run of one task.
+
+    :param dag_id: the DAG.
+    :param task_id: the task.
+    :param run_id: the DAG run.
+    :param map_index: index of a mapped task, -1 for others.
+    :param clears: how often the task was cleared in this DAG run; retries do not count.
+    :param run_started: when the DAG run began, if known.
+    """
+
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int
+    clears: int
+    run_started: datetime | None = None
+
+    @classmethod
+    def of(cls, context: Context, retries: int) -> TaskRun:
+        """The task run that a context belongs to.
+
+        :param context: Airflow's context.
+        :param retries: the operator's number of retries. Airflow raises ``max_tries`` above it with each clear and
+            leaves it alone in a retry.
+        """
+        ti: Any = context["ti"]
+        started = getattr(context.get("dag_run"), "start_date", None)
+        return cls(
+            dag_id=ti.dag_id,
+            task_id=ti.task_id,
+            run_id=ti.run_id,
+            map_index=ti.map_index if ti.map_index is not None else -1,
+            clears=max(0, (ti.max_tries or 0) - retries),
+            run_started=started if isinstance(started, datetime) else None,
+        )
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that stand for this run of this task."""
+        identity = [self.dag_id, self.task_id, self.run_id, self.map_index, self.clears]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+
+    @property
+    def oldest(self) -> datetime | None:
+        """Nothing that this run created can be older than this."""
+        return self.run_started - _CLOCK_SKEW if self.run_started else None
+
+    def name(self, wish: str | None) -> str:
+        """A name for what this run creates, by which a retry finds it again.
+
+        :param wish: how the name shall begin; by default with DAG and task.
+        """
+        digest = self.digest
+        return f"{(wish or f'{self.dag_id}.{self.task_id}')[: MAX_NAME - len(digest) - 1]}-{digest}"

@@ -1,0 +1,106 @@
+"""How what happens at Avala ends an Airflow task: the same for operators and sensors, in every mode of waiting.
+
+Fatal errors end a task at once (:class:`AirflowFailException`), because its retries could only fail again.
+Everything else is raised as it is, so that Airflow retries the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_avala.api.errors import (
+    AvalaError,
+    AvalaExportFailedError,
+    AvalaTimeoutError,
+    is_fatal,
+)
+from airflow_provider_avala.api.models import Export, State
+
+if TYPE_CHECKING:
+    from airflow_provider_avala.hooks.avala import AvalaHook
+
+#: Statuses of trigger events.
+FINISHED = "finished"
+TIMEOUT = "timeout"
+ERROR = "error"
+
+
+@contextmanager
+def fatal_errors_end_the_task() -> Iterator[None]:
+    """Turn an error that no retry can mend into one that Airflow does not retry.
+
+    :raises AirflowFailException: from the fatal error, with its message.
+    """
+    try:
+        yield
+    except AvalaError as error:
+        if is_fatal(error):
+            raise AirflowFailException(str(error)) from error
+        raise
+
+
+def error_event(error: Exception) -> dict[str, Any]:
+    """What a trigger tells the task about an error that it cannot wait out.
+
+    :param error: what a poll raised.
+    """
+    return {"status": ERROR, "message": str(error) or type(error).__name__, "fatal": is_fatal(error)}
+
+
+def is_successful(export: Export) -> bool:
+    """Whether an export has finished well; false while it runs.
+
+    :param export: the export as last read.
+    :raises AvalaExportFailedError: if it failed.
+    """
+    if export.state is State.FAILED:
+        raise AvalaExportFailedError(export)
+    return export.state is State.SUCCEEDED
+
+
+def resumed(hook: AvalaHook, export_id: str, event: Any) -> Export:
+    """Decide after a trigger's event, by what the export says now: the event may be stale.
+
+    :param hook: the hook of the task's connection.
+    :param export_id: id of the export that was waited for.
+    :param event: what the trigger sent.
+    :raises AirflowFailException: the trigger met an error that no retry can mend.
+    :raises AirflowException: the trigger met another error, or the event is none of ours.
+    :raises AvalaExportFailedError: the export failed.
+    :raises AvalaTimeoutError: it was not finished in time.
+    """
+    status = event.get("status") if isinstance(event, dict) else None
+    if status == ERROR:
+        message = f"waiting ended with an error: {event.get('message')}"
+        raise (AirflowFailException if event.get("fatal") else AirflowException)(message)
+    if status not in (FINISHED, TIMEOUT) or event.get("export_id") != export_id:
+        raise AirflowException(f"the trigger sent an event that is not about export {export_id}: {event!r}")
+    export = hook.get_export(export_id)
+    if is_successful(export):
+        return export
+    if status == TIMEOUT:
+        raise AvalaTimeoutError(str(event.get("message")))
+    raise AirflowException(f"export {export_id} was announced as finished, but is {export.status!r}")
+
+
+def backstop(timeout: float, poll_interval: float) -> timedelta:
+    """When Airflow itself ends a deferral whose trigger did not.
+
+    :param timeout: seconds after which the trigger gives up.
+    :param poll_interval: seconds between two polls.
+    """
+    return timedelta(seconds=timeout + 2 * poll_interval + 60)
+
+
+def is_backstop(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:
+    """Whether a task is resumed because its deferral reached :func:`backstop`.
+
+    :param next_method: what Airflow resumes the task with.
+    :param next_kwargs: the arguments of that.
+    """
+    return next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error")).lower()

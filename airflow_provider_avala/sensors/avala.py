@@ -1,0 +1,148 @@
+"""Sensors that wait for Avala: on a worker, between reschedules, or in the triggerer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseOperator,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_avala.api.errors import (
+    AvalaError,
+    AvalaExportFailedError,
+    AvalaTimeoutError,
+    is_transient,
+)
+from airflow_provider_avala.hooks.avala import AvalaHook
+from airflow_provider_avala.outcomes import (
+    backstop,
+    fatal_errors_end_the_task,
+    is_backstop,
+    is_successful,
+    resumed,
+)
+from airflow_provider_avala.triggers.avala import AvalaExportTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class AvalaExportSensor(BaseSensorOperator):
+    """Waits until an export has finished; its XCom is the export as a dict, without any signed URL.
+
+    The outcome is the same in poke, reschedule and deferrable mode. An export that failed ends the task at once, and so
+    does an error that no retry can mend (wrong key, no permission, unknown id). ``soft_fail`` skips the task on a
+    time-out and on a failed export; it never hides any other error.
+
+    :param export_id: id of the export (templated).
+    :param avala_conn_id: id of the Airflow connection (templated).
+    :param deferrable: whether to wait in the triggerer, so that no worker is held; by default Airflow's
+        ``[operators] default_deferrable``.
+    :param poke_interval: seconds between two polls.
+    :param timeout: seconds after which to give up.
+    """
+
+    template_fields: Sequence[str] = ("export_id", "avala_conn_id")
+    ui_color = "#e4f0f6"
+
+    def __init__(
+        self,
+        *,
+        export_id: str,
+        avala_conn_id: str = AvalaHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.export_id = export_id
+        self.avala_conn_id = avala_conn_id
+        self.deferrable = deferrable
+
+    @cached_property
+    def hook(self) -> AvalaHook:
+        """The hook of this sensor's connection."""
+        return AvalaHook(self.avala_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Wait, in the mode that was chosen.
+
+        :raises AirflowFailException: the export failed, or an error occurred that no retry can mend.
+        :raises AirflowSensorTimeout: the export was not finished in time.
+        :raises AirflowSkipException: one of the two, with ``soft_fail``, except for an error.
+        """
+        with self._outcomes():
+            if not self.deferrable:
+                return super().execute(context)
+            found = self.poke(context)
+            if found.is_done:
+                return found.xcom_value
+            self.defer(
+                trigger=AvalaExportTrigger(
+                    export_id=self.export_id,
+                    avala_conn_id=self.avala_conn_id,
+                    poll_interval=self.poke_interval,
+                    deadline=time.time() + self.timeout,
+                ),
+                method_name="execute_complete",
+                timeout=backstop(self.timeout, self.poke_interval),
+            )
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look at the export once.
+
+        :raises AvalaError: the export failed, or an error occurred that waiting cannot mend.
+        """
+        try:
+            export = self.hook.poll_export(self.export_id, patience=self.poke_interval)
+        except AvalaError as error:
+            if not is_transient(error):
+                raise
+            self.log.warning("A poll of export %s failed, polling goes on: %s", self.export_id, error)
+            return PokeReturnValue(is_done=False)
+        self.log.info("Export %s: %s", export.id, export.progress)
+        return PokeReturnValue(is_done=is_successful(export), xcom_value=export.as_dict())
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Go on after the trigger's event: read the export again, and decide by what it says now.
+
+        :param event: what the trigger sent.
+        """
+        return resumed(self.hook, self.export_id, event).as_dict()
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral, with the outcomes of :meth:`execute`.
+
+        The base class would let ``soft_fail`` hide every error here, a wrong key included; so it is passed over.
+        """
+        with self._outcomes():
+            if is_backstop(next_method, next_kwargs):
+                raise AvalaTimeoutError(f"export {self.export_id} was not finished within {self.timeout:g} s")
+            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+
+    @contextmanager
+    def _outcomes(self) -> Iterator[None]:
+        try:
+            with fatal_errors_end_the_task():
+                yield
+        except AvalaTimeoutError as error:
+            raise self._skip_or(AirflowSensorTimeout, error) from error
+        except AvalaExportFailedError as error:
+            raise self._skip_or(AirflowFailException, error) from error
+        except AirflowFailException as error:
+            if self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    def _skip_or(self, outcome: type[Exception], error: Exception) -> Exception:
+        return (AirflowSkipException if self.soft_fail or self.never_fail else outcome)(str(error))
