@@ -56,9 +56,7 @@ def check_file(path: Path, *, checksums: Mapping[str, bytes], zip_announced: boo
     """
     for algorithm, expected in checksums.items():
         with path.open("rb") as file:
-            actual = hashlib.file_digest(
-                file, lambda name=algorithm: hashlib.new(name, usedforsecurity=False)
-            )
+            actual = hashlib.file_digest(file, partial(hashlib.new, algorithm, usedforsecurity=False))
         if actual.digest() != expected:
             raise AvalaDownloadError(
                 f"the {algorithm} checksum of the file is not the one the server announced"
