@@ -116,7 +116,7 @@ def fingerprint(path: Openable) -> tuple[Any, ...] | None:
     """
     try:
         found = path.stat()  # type: ignore[attr-defined]
-    except (AttributeError, OSError, NotImplementedError):
+    except (AttributeError, OSError, ValueError, NotImplementedError):
         return None
     return getattr(found, "st_size", None), getattr(found, "st_mtime_ns", getattr(found, "st_mtime", None))
 
@@ -146,7 +146,7 @@ def _find_source(given: Any) -> Source:
     if isinstance(given, str | os.PathLike) and not hasattr(given, "open"):
         if not os.fspath(given):
             raise AvalaConfigurationError("source: the path is empty; name a JSONL file")
-        given = Path(os.fsdecode(given))
+        given = Path(given)
     if not callable(getattr(given, "open", None)):
         raise AvalaConfigurationError(
             f"source: expected the path of a JSONL file or a list of paths, got {type(given).__name__};"
