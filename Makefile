@@ -16,7 +16,8 @@ demo: venv  ## Run the quickstart DAG on a real Airflow 3.3.2 against a local Av
 	@$(BIN)/python -m scripts.demo
 
 standalone: venv  ## Airflow's UI and a local Avala to play with, until Ctrl-C
-	@$(BIN)/python -m scripts.standalone
+	@$(BIN)/python -m scripts.standalone $(if $(AIRFLOW_PORT),--airflow-port $(AIRFLOW_PORT)) \
+	  $(if $(AVALA_PORT),--avala-port $(AVALA_PORT))
 
 test: lint types test-api test-airflow3  ## Lint, types, unit, integration and end-to-end tests on Airflow 3.3.2
 

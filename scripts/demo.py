@@ -5,22 +5,19 @@ Run as ``python -m scripts.demo`` with the Python of a venv that has this packag
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scripts.console import CROSS, TICK, elapsed, say, step
+from scripts.console import CROSS, TICK, WIDTH, elapsed, say, step
 from scripts.local_airflow import LocalAirflow
 from scripts.local_avala import LocalAvala, start_avala
-from scripts.processes import LocalError, ProcessFailed, end_on_signals, tail
+from scripts.processes import LocalError, ProcessFailed, end_on_signals, only_one, tail
 from scripts.troubles import explain
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +41,8 @@ def main() -> int:
     """Run the demo; 0 when the export has been downloaded."""
     end_on_signals()
     try:
-        with only_one(FOLDER):
+        with only_one(FOLDER, "make demo"):
+            empty(FOLDER)
             demo(FOLDER)
     except KeyboardInterrupt:
         say(f"\n  {CROSS} interrupted; everything that was started has been stopped")
@@ -55,24 +53,14 @@ def main() -> int:
     return 0
 
 
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder for one run, and start from an empty one."""
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LocalError("another 'make demo' runs in this folder: wait until it has ended") from None
-        for entry in folder.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-        free = shutil.disk_usage(folder).free
-        if free < NEEDED_BYTES:
-            raise LocalError(
-                f"only {free / 1e6:.0f} MB free in {folder}, {NEEDED_BYTES / 1e6:.0f} MB are needed"
-            )
-        yield
+def empty(folder: Path) -> None:
+    """Remove what an earlier run has left, and check that there is room for this one."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_BYTES:
+        raise LocalError(f"only {free / 1e6:.0f} MB free in {folder}, {NEEDED_BYTES / 1e6:.0f} MB needed")
 
 
 def demo(folder: Path) -> None:
@@ -88,23 +76,29 @@ def demo(folder: Path) -> None:
     try:
         airflow = LocalAirflow(home, dags_folder=dags)
         airflow.env["AIRFLOW_CONN_AVALA_DEFAULT"] = json.dumps(avala.connection)
-        say(f"  {TICK} Connection avala_default: AIRFLOW_CONN_AVALA_DEFAULT='{json.dumps(shown(avala))}'")
+        say(f"  {TICK} Connection avala_default, given to Airflow as an environment variable:")
+        say(f"       AIRFLOW_CONN_AVALA_DEFAULT='{json.dumps(shown(avala))}'")
         with step(f"Airflow {airflow.version}: database in {short(home)}"):
             airflow.prepare()
         try:
             with step(f"Airflow {airflow.version}: {', '.join(airflow.flavour.components)}"):
                 airflow.start()
                 airflow.wait_until_healthy()
-            run(airflow, avala)
+            run(airflow)
+            show_witness(avala)
         finally:
             airflow.stop()
     finally:
         avala.process.stop()
     say(f"  {TICK} Stopped everything; nothing is left running")
+    show_export(home)
 
 
-def run(airflow: LocalAirflow, avala: LocalAvala) -> None:
-    """Trigger the DAG through the REST API, tell each change, and show what came of it."""
+def run(airflow: LocalAirflow) -> None:
+    """Trigger the DAG through the REST API and tell each change until it has succeeded.
+
+    :raises RunFailed: when it has not
+    """
     with step(f"DAG {DAG_ID}: parsed and triggered through the REST API"):
         airflow.wait_for_dag(DAG_ID)
         run_id = airflow.trigger(DAG_ID)
@@ -113,13 +107,11 @@ def run(airflow: LocalAirflow, avala: LocalAvala) -> None:
     for task in airflow.follow(DAG_ID, run_id):
         states[task["task_id"]] = task["state"]
         if task["state"] in TOLD:
-            say(f"       {task['task_id']:<18}{tell(task):<49}{elapsed(time.monotonic() - began)}")
+            say(f"       {task['task_id']:<17}{tell(task):<{WIDTH - 20}}{elapsed(time.monotonic() - began)}")
     failed = [task_id for task_id, state in states.items() if state == "failed"]
     if failed or set(states.values()) != {"success"}:
         name = failed[0] if failed else next(iter(states), "")
         raise RunFailed(f"the DAG run failed in {name!r}", airflow.task_logs(DAG_ID, run_id, name))
-    show_witness(avala)
-    show_export(airflow)
 
 
 TOLD = {"running", "deferred", "success", "failed", "up_for_retry", "upstream_failed"}
@@ -129,23 +121,25 @@ def tell(task: dict[str, Any]) -> str:
     """One state of one task, and where the waiting happens."""
     if task["state"] == "deferred":
         name = str((task.get("trigger") or {}).get("classpath", "")).rpartition(".")[2]
-        return f"deferred: {name} waits in the triggerer".replace(":  ", ": ")
+        return f"deferred to the triggerer ({name})"
     return str(task["state"])
 
 
 def show_witness(avala: LocalAvala) -> None:
     """What the other side of the wire has seen."""
-    requests = avala.control("requests")
-    requests = requests["requests"] if isinstance(requests, dict) else requests
-    polls = [r for r in requests if r["method"] == "GET" and "/exports" in r["path"] and r["origin"] == "api"]
-    leaked = [r for r in requests if r["origin"] == "storage" and r["key_present"]]
-    say(f"  {TICK} Avala saw {len(requests)} requests, {len(polls)} of them about the export; "
-        f"its file store saw the API key {len(leaked)} times")  # fmt: skip
+    state, requests = avala.control("state"), avala.control("requests")
+    items = sum(dataset["item_count"] for dataset in state["datasets"])
+    polls = sum(1 for r in requests if r["method"] == "GET" and r["path"].startswith("/exports"))
+    with_key = sum(1 for r in requests if r["origin"] == "storage" and r["key_present"])
+    say(
+        f"  {TICK} Avala's own log: {items:,} items stored, {len(state['exports'])} export, {polls} looks at it,"
+    )
+    say(f"       and {with_key or 'no'} requests with the API key at its file store")
 
 
-def show_export(airflow: LocalAirflow) -> None:
+def show_export(home: Path) -> None:
     """Path and first rows of the file."""
-    [path] = (airflow.home / "avala").glob("export-*.zip")
+    [path] = (home / "avala").glob("export-*.zip")
     with zipfile.ZipFile(path) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".jsonl"))
         rows = archive.read(name).decode().splitlines()

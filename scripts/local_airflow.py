@@ -245,6 +245,16 @@ class LocalAirflow:
             seen |= {task["task_id"]: task["state"] for task in changed}
             yield from changed
 
+    def set_connection(self, conn_id: str, fields: Mapping[str, str]) -> None:
+        """Store a connection in Airflow's database, as its form does."""
+        body = {"connection_id": conn_id, **fields}
+        path = f"{self.flavour.api}/connections"
+        known = {c["connection_id"] for c in self.request("GET", f"{path}?limit=1000")["connections"]}
+        if conn_id in known:
+            self.request("PATCH", f"{path}/{conn_id}", body)
+        else:
+            self.request("POST", path, body)
+
     def _run_path(self, dag_id: str, run_id: str) -> str:
         return f"{self.flavour.api}/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id, safe='')}"
 

@@ -88,7 +88,7 @@ def check_python(pins: Path) -> None:
 def fingerprint(venv: Path, pins: Path, extras: str) -> str:
     """Changes whenever the venv must be made anew."""
     digest = hashlib.sha256()
-    for part in (ROOT / "setup.cfg", ROOT / "pyproject.toml", pins, Path(__file__)):
+    for part in (ROOT / "setup.cfg", pins):
         digest.update(part.read_bytes())
     return f"{digest.hexdigest()} {extras} {sys.version} {venv.resolve()}\n"
 
@@ -134,12 +134,10 @@ def install(venv: Path, pins: Path, extras: str, *, with_dependencies: bool) -> 
     count = sum(1 for line in pins.read_text().splitlines() if "==" in line)
     with step(f"{count} pinned packages of {pins.stem} into {venv}"):
         checked(venv, [*pip, "install", "--no-deps", "-r", str(pins)])
-    if with_dependencies:
-        package = ["-c", str(pins), "-e", f"{ROOT}[{extras}]"]
-    else:
-        package = ["--no-deps", "-e", str(ROOT)]
+    within = ["-c", str(pins)] if with_dependencies else ["--no-deps"]
+    package = f"{ROOT}[{extras}]" if extras else str(ROOT)
     with step("this package, editable"):
-        checked(venv, [*pip, "install", "--no-build-isolation", *package])
+        checked(venv, [*pip, "install", "--no-build-isolation", *within, "-e", package])
         if with_dependencies:
             checked(venv, [*pip, "check"])
 

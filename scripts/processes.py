@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -170,7 +171,7 @@ def end_on_signals() -> None:
 
 
 @contextlib.contextmanager
-def uninterrupted() -> Any:
+def uninterrupted() -> Iterator[None]:
     """Ignore further signals while cleaning up, so that an impatient second Ctrl-C leaves nothing behind."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     if threading.current_thread() is not threading.main_thread():
@@ -182,6 +183,23 @@ def uninterrupted() -> Any:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def only_one(folder: Path, command: str) -> Iterator[None]:
+    """Hold a folder for one run of a command.
+
+    :raises LocalError: when another run holds it
+    """
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalError(
+                f"another '{command}' runs in this folder: stop it, or wait for its end"
+            ) from None
+        yield
 
 
 def tail(path: Path, lines: int = 20) -> str:
