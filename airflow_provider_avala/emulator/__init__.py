@@ -31,7 +31,7 @@ from airflow_provider_avala.emulator.seeds import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_avala.emulator.emulator import Emulator
+    from airflow_provider_avala.emulator.emulator import Emulator, Settings
 
 __all__ = [
     "SEED_API_KEY",
@@ -41,13 +41,25 @@ __all__ = [
     "SEED_PROJECT_ID",
     "SEED_SLICE_ID",
     "SEED_USER_ID",
+    "Emulator",
     "RequestRecord",
+    "Settings",
     "faults",
     "require_extra",
     "running_emulator",
 ]
 
 MISSING_EXTRA = "the Avala emulator needs its extra: pip install 'airflow-provider-avala[emulator]'"
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on demand: both need the extra, and importing this package must not.
+    if name in ("Emulator", "Settings"):
+        require_extra()
+        from airflow_provider_avala.emulator import emulator
+
+        return getattr(emulator, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def require_extra() -> None:
@@ -72,8 +84,8 @@ def running_emulator(
     :param host: address to listen on.
     :param port: of the API; 0 takes a free one.
     :param storage_port: of the storage origin; 0 takes a free one.
-    :param settings: the fields of :class:`~.emulator.Settings`, such as ``dialect="legacy"``, ``rate_limits=None``
-        or ``export_seconds=0``.
+    :param settings: the fields of :class:`~.emulator.Settings`, such as ``dialect="legacy"``,
+        ``rate_limits=None`` or ``export_seconds=0``.
     :raises ImportError: when the extra is not installed.
     :raises OSError: when a port is in use.
     """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -26,8 +28,16 @@ Avala emulator ({dialect} dialect), Ctrl-C stops it
   API key      {api_key}
   seeds        project {project}, dataset {dataset}
 For Airflow:
-  export AIRFLOW_CONN_AVALA_DEFAULT='{connection}'
+  export AIRFLOW_CONN_AVALA_DEFAULT={connection}
 """
+
+
+def port_number(text: str) -> int:
+    """Read a TCP port, 0 meaning a free one."""
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError(text)
+    return port
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -36,8 +46,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         prog="python -m airflow_provider_avala.emulator", description="Run a local Avala API."
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=8765, help="of the API; 0 = a free one (%(default)s)")
-    parser.add_argument("--storage-port", type=int, default=0, help="of the download origin; 0 = a free one")
+    parser.add_argument(
+        "--port", type=port_number, default=8765, help="of the API; 0 = a free one (%(default)s)"
+    )
+    parser.add_argument(
+        "--storage-port", type=port_number, default=0, help="of the download origin; 0 = a free one"
+    )
     parser.add_argument("--dialect", choices=("current", "legacy"), default="current")
     parser.add_argument("--api-key", default=SEED_API_KEY, help="the key to accept (%(default)s)")
     parser.add_argument(
@@ -114,10 +128,17 @@ def serve(options: argparse.Namespace, stop: threading.Event) -> None:
             api_key=emulator.api_key,
             project=SEED_PROJECT_ID,
             dataset=SEED_DATASET_ID,
-            connection=connection_of(emulator),
+            connection=shlex.quote(connection_of(emulator)),
         )
         print(banner, end="", flush=True)
         stop.wait()
+
+
+def explain(error: Exception) -> str:
+    """Put an error that ends the command in one line."""
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}; choose another with --port or --storage-port (0 = a free one)"
+    return str(error)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -135,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         serve(options, stop)
     except (ImportError, OSError, ValueError) as error:
-        print(f"avala emulator: {error}", file=sys.stderr)
+        print(f"avala emulator: {explain(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,10 +21,8 @@ from airflow_provider_avala.emulator.envelopes import ApiError, Json, Listing, P
 from airflow_provider_avala.emulator.storage import serve
 from airflow_provider_avala.emulator.store import (
     DATASETS,
-    EXPORTS,
-    ORGANIZATIONS,
     PROJECTS,
-    SLICES,
+    RESOURCES,
     Record,
     Resource,
     View,
@@ -30,6 +31,8 @@ from airflow_provider_avala.emulator.store import (
 from airflow_provider_avala.emulator.uploads import UploadForm
 
 Handler = Callable[[Request], Awaitable[Response]]
+Endpoint = tuple[str | None, Handler]  # the scope a key needs, and what answers
+NUMBERED_PAGE = 20  # default size of the pages that have numbers
 SCOPE_TEXT = "API key requires '{}' scope."
 
 
@@ -43,92 +46,80 @@ class Api:
         self._uploading = 0
 
     def routes(self) -> list[Route]:
-        """List the paths, fixed words before placeholders; the trailing slash is dealt with before."""
-        datasets, projects = emulator_views(self.emulator)
-        table: list[tuple[str, Mapping[str, tuple[str | None, Handler]]]] = [
-            ("/users/me", {"GET": (None, self.me)}),
-            ("/users/me/projects", {"GET": ("projects.read", partial(self.list, PROJECTS, projects))}),
-            ("/users/me/projects/{uid}", {"GET": ("projects.read", partial(self.get, PROJECTS, projects))}),
-            ("/projects/{uid}/approve", {"POST": ("projects.write", self.approve)}),
-            (
-                "/datasets",
-                {
-                    "GET": ("datasets.read", partial(self.list, DATASETS, datasets)),
-                    "POST": ("datasets.write", self.create_dataset),
-                },
-            ),
-            (
-                "/datasets/{owner}/list",
-                {"GET": ("datasets.read", partial(self.list_owned, DATASETS, datasets))},
-            ),
-            ("/datasets/{uid}", {"GET": ("datasets.read", partial(self.get, DATASETS, datasets))}),
-            (
-                "/datasets/{uid}/items",
-                {"GET": ("datasets.read", self.list_items), "POST": ("datasets.write", self.upload)},
-            ),
-            ("/datasets/{owner}/{slug}", {"GET": ("datasets.read", self.get_dataset_by_slug)}),
-            (
-                "/slices/{owner}/list",
-                {"GET": ("datasets.read", partial(self.list_owned, SLICES, plain_view))},
-            ),
-            (
-                "/exports",
-                {
-                    "GET": ("exports.create", self.list_exports),
-                    "POST": ("exports.create", self.create_export),
-                },
-            ),
-            ("/exports/{uid}", {"GET": ("exports.create", self.get_export)}),
-            ("/exports/{uid}/download", {"GET": ("exports.create", self.download)}),
-            ("/organizations", {"GET": (None, partial(self.list_owned, ORGANIZATIONS, plain_view))}),
-            ("/inference/invoke", {"POST": (None, self.infer)}),
-        ]
+        """List the paths, without trailing slash; of two that match, fixed words go before placeholders."""
+        table: dict[str, dict[str, Endpoint]] = {}
+        for kind in RESOURCES.values():
+            if kind.list_path:
+                table[kind.list_path] = {"GET": (kind.scope, partial(self.list, kind))}
+            if kind.item_path:
+                table[kind.item_path] = {"GET": (kind.scope, partial(self.get, kind))}
+        for method, path, scope, handler in self.own_endpoints():
+            table.setdefault(path, {})[method] = (scope, handler)
         return [
-            Route(API_PREFIX + path, self._by_method(handlers), methods=list(handlers))
-            for path, handlers in table
+            Route(API_PREFIX + path, self._by_method(endpoints), methods=list(endpoints))
+            for path, endpoints in sorted(table.items(), key=lambda entry: placeholders(entry[0]))
         ]
 
-    def _by_method(self, handlers: Mapping[str, tuple[str | None, Handler]]) -> Handler:
+    def own_endpoints(self) -> list[tuple[str, str, str | None, Handler]]:
+        """List what has behaviour of its own: method, path, scope, handler."""
+        return [
+            ("GET", "/users/me", None, self.me),
+            ("POST", "/projects/{uid}/approve", "projects.write", self.approve),
+            ("POST", "/datasets", "datasets.write", self.create_dataset),
+            (
+                "GET",
+                "/datasets/{owner}/list",
+                "datasets.read",
+                partial(self.list, replace(DATASETS, numbered=True)),
+            ),
+            ("GET", "/datasets/{owner}/{slug}", "datasets.read", self.get_dataset_by_slug),
+            ("GET", "/datasets/{uid}/items", "datasets.read", self.list_items),
+            ("POST", "/datasets/{uid}/items", "datasets.write", self.upload),
+            ("POST", "/exports", "exports.create", self.create_export),
+            ("GET", "/exports/{uid}/download", "exports.create", self.download),
+            ("POST", "/inference/invoke", None, self.infer),
+        ]
+
+    def _by_method(self, endpoints: Mapping[str, Endpoint]) -> Handler:
         async def endpoint(request: Request) -> Response:
-            scope, handler = handlers["GET" if request.method == "HEAD" else request.method]
+            scope, handler = endpoints["GET" if request.method == "HEAD" else request.method]
             granted = self.emulator.scopes
             if scope is not None and granted is not None and scope not in granted:
                 raise ApiError(403, SCOPE_TEXT.format(scope), code="scope_required")
+            request.scope["path_params"] = {name: unquote(text) for name, text in request.path_params.items()}
             return await handler(request)
 
         return endpoint
 
+    def _view(self, kind: Resource, request: Request) -> View:
+        views: dict[str, View] = {
+            "datasets": self.emulator.dataset_service.view,
+            "exports": self._export_view(request),
+        }
+        return views.get(kind.name, plain_view)
+
     # -- generic
 
-    async def list(self, kind: Resource, view: View, request: Request) -> Response:
-        """Answer a cursor list."""
-        listing = self.store.listing(kind, request.query_params, view)
-        return self._page(listing, request, self.dialect.cursor_page)
-
-    async def list_owned(self, kind: Resource, view: View, request: Request) -> Response:
-        """Answer a page-number list; an owner in the path must be the one there is."""
+    async def list(self, kind: Resource, request: Request) -> Response:
+        """Answer a list; an owner in the path must be the one there is."""
         if request.path_params.get("owner", seeds.SEED_OWNER) != seeds.SEED_OWNER:
             raise ApiError.missing("Owner")
-        listing = self.store.listing(kind, request.query_params, view)
-        return self._page(listing, request, self.dialect.numbered_page, default=20)
+        listing = self.store.listing(kind, request.query_params, self._view(kind, request))
+        return self._page(listing, request, numbered=kind.numbered)
 
-    async def get(self, kind: Resource, view: View, request: Request) -> Response:
+    async def get(self, kind: Resource, request: Request) -> Response:
         """Answer one resource."""
-        return self._shown(view(self.store.find(kind, request.path_params["uid"])))
+        record = self.store.find(kind, request.path_params["uid"])
+        return self._shown(self._view(kind, request)(record))
 
-    def _page(
-        self,
-        listing: Listing,
-        request: Request,
-        paging: Callable[[Listing, PageRequest], Json],
-        default: int | None = None,
-    ) -> Response:
+    def _page(self, listing: Listing, request: Request, *, numbered: bool = False) -> Response:
         most = self.emulator.settings.page_limit
         asked = request.query_params.get("limit", "")
-        limit = int(asked) if asked.isdigit() and int(asked) > 0 else default or most
+        limit = int(asked) if asked.isdigit() and int(asked) > 0 else NUMBERED_PAGE if numbered else most
         path = request.url.path.rstrip("/") + ("/" if self.dialect.trailing_slash else "")
         url = f"{request.url.scheme}://{request.url.netloc}{path}"
         shown = Listing(listing.positions, lambda index: self.dialect.resource(listing.render(index)))
+        paging = self.dialect.numbered_page if numbered else self.dialect.cursor_page
         return JSONResponse(paging(shown, PageRequest(url, dict(request.query_params), min(limit, most))))
 
     def _shown(self, resource: Json, status: int = 200) -> Response:
@@ -182,7 +173,7 @@ class Api:
     async def list_items(self, request: Request) -> Response:
         """GET /datasets/{uid}/items/."""
         record = self.store.find(DATASETS, request.path_params["uid"])
-        return self._page(self.emulator.dataset_service.items(record), request, self.dialect.cursor_page)
+        return self._page(self.emulator.dataset_service.items(record), request)
 
     async def upload(self, request: Request) -> Response:
         """POST /datasets/{uid}/items/: one multipart part ``file`` of JSONL; all rows or none."""
@@ -232,24 +223,16 @@ class Api:
         host = request.url.hostname or "127.0.0.1"
         return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
 
-    async def list_exports(self, request: Request) -> Response:
-        """GET /exports/."""
-        return await self.list(EXPORTS, self._export_view(request), request)
-
     async def create_export(self, request: Request) -> Response:
         """POST /exports/."""
         body = await read_json(request)
         record = self.emulator.export_service.create(body, legacy=self.dialect.name == "legacy")
         return self._shown(self._export_view(request, fresh=True)(record), 201)
 
-    async def get_export(self, request: Request) -> Response:
-        """GET /exports/{uid}/."""
-        return await self.get(EXPORTS, self._export_view(request), request)
-
     async def download(self, request: Request) -> Response:
         """GET /exports/{uid}/download: the archive, or a redirect to it."""
         uid = request.path_params["uid"]
-        artifact = self.emulator.export_service.artifact(uid)
+        artifact = await asyncio.to_thread(self.emulator.export_service.artifact, uid)
         if self.emulator.settings.download == "api-redirect":
             return RedirectResponse(self._signed(request, uid), 302)
         return serve(artifact, request.headers, self.emulator.storage_options)
@@ -262,9 +245,9 @@ class Api:
         return JSONResponse({"predictions": [{"label": "emulated", "score": 1.0}], "input": body})
 
 
-def emulator_views(emulator: Emulator) -> tuple[View, View]:
-    """Return how datasets and projects are shown."""
-    return emulator.dataset_service.view, plain_view
+def placeholders(path: str) -> list[bool]:
+    """Return which segments of a path are placeholders: sorted by it, fixed words go first."""
+    return [segment.startswith("{") for segment in path.split("/")]
 
 
 async def read_json(request: Request) -> Any:

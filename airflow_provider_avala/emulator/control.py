@@ -1,4 +1,4 @@
-"""A small control surface over HTTP, for an emulator in another process. Loopback only; neither logged nor limited."""
+"""A control surface over HTTP, for an emulator in another process: loopback only, neither logged nor limited."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_provider_avala.emulator.emulator import Emulator
 from airflow_provider_avala.emulator.faults import CONSTRUCTORS
@@ -28,7 +29,24 @@ def record_view(record: RequestRecord) -> dict[str, Any]:
     return {**shown, "body": record.body.decode("utf-8", "replace"), "json": record.json}
 
 
-def build_control(emulator: Emulator) -> Starlette:
+class LoopbackOnly:
+    """Turn away whoever is not on this machine."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a local request on."""
+        host = scope["client"][0] if scope.get("client") else ""
+        try:
+            local = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            local = False
+        app = self.app if local else JSONResponse({"detail": "Loopback only."}, 403)
+        await app(scope, receive, send)
+
+
+def build_control(emulator: Emulator) -> ASGIApp:
     """Build the application behind ``/__emulator__/``."""
 
     async def state(request: Request) -> Response:
@@ -43,6 +61,7 @@ def build_control(emulator: Emulator) -> Starlette:
                 "storage_url": emulator.storage_url,
                 "now": emulator.now(),
                 "export_seconds": emulator.export_seconds,
+                "projects": emulator.projects,
                 "datasets": emulator.datasets,
                 "exports": emulator.exports,
                 "requests": len(emulator.requests),
@@ -69,14 +88,14 @@ def build_control(emulator: Emulator) -> Starlette:
         Route("/__emulator__/requests", requests, methods=["GET", "DELETE"]),
         Route("/__emulator__/faults", faults, methods=["POST", "DELETE"]),
     ]
-    return Starlette(routes=routes)
+    return LoopbackOnly(Starlette(routes=routes))
 
 
 def order_fault(emulator: Emulator, order: dict[str, Any]) -> None:
     """Order a fault: ``{"fault": "status", "args": {"code": 503}, "path": "/exports/", "times": 2}``.
 
-    :param order: ``fault`` and its ``args``, then the parameters of :meth:`Emulator.inject`; ``path_regex`` stands
-        for a compiled ``path``.
+    :param order: ``fault`` and its ``args``, then the parameters of :meth:`Emulator.inject`; ``path_regex``
+        stands for a compiled ``path``.
     :raises KeyError: for an unknown fault.
     """
     fault = CONSTRUCTORS[order["fault"]](**order.get("args", {}))
@@ -97,8 +116,3 @@ def turn(emulator: Emulator, changes: dict[str, Any]) -> str | None:
         emulator.fail_next_export(int(changes["fail_next_export"]))
     emulator.advance(float(changes.get("advance", 0)))
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether an address is this machine's own."""
-    return ipaddress.ip_address(host).is_loopback

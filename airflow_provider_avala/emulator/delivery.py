@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -45,16 +46,16 @@ class Answer:
         return Answer(self.status, {**kept, **added}, self.body)
 
 
-def render_fault(fault: Fault, dialect: Dialect, rate_headers: Mapping[str, str]) -> Answer:
-    """Build the answer of the faults that are an answer; an empty one for the others."""
+def render_fault(fault: Fault, dialect: Dialect, rate_headers: Mapping[str, str]) -> Answer | None:
+    """Build the answer of the faults that are an answer; None for the others."""
     options = fault.options
     if fault.name == "html":
-        page = GATEWAY_PAGE.format(f"{options['code']} Bad Gateway").encode()
+        page = GATEWAY_PAGE.format(f"{options['code']} {HTTPStatus(options['code']).phrase}").encode()
         return Answer(options["code"], {"content-type": "text/html"}, page)
     if fault.name == "redirect":
         return Answer(options["code"], {"location": options["location"]}, b"").with_headers(rate_headers)
     if fault.name != "status":
-        return Answer(500, {}, b"")
+        return None
     code, content = options["code"], options["body"]
     headers = {"content-type": "application/json"}
     if isinstance(content, str | bytes):
@@ -91,32 +92,36 @@ async def _pause(seconds: float, receive: Receive, stopping: asyncio.Event) -> b
 
 
 async def deliver(
-    answer: Answer, fault: Fault | None, scope: Scope, receive: Receive, send: Send, stopping: asyncio.Event
+    answer: Answer | None,
+    fault: Fault | None,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    stopping: asyncio.Event,
 ) -> None:
-    """Send the answer, as the fault wants it sent."""
-    name = fault.name if fault is not None else ""
-    if name in ("reset_before_commit", "reset_after_commit"):
+    """Send the answer, as the fault wants it sent; no answer is a reset."""
+    if answer is None:
         _reset(scope)
         return
-    if fault is not None and name in ("truncated", "truncated_chunked", "reset_mid_body"):
-        await _cut(answer, fault, scope, receive, send, stopping)
-        return
-    if fault is not None and name == "bad_json":
-        answer = Answer(answer.status, answer.headers, fault.options["text"].encode())
-    if name == "empty_body":
-        answer = Answer(answer.status, answer.headers, b"")
-    pieces = [answer.body[start : start + PIECE] for start in range(0, len(answer.body), PIECE)]
-    pause = 0.0
-    if fault is not None and name == "slow_body":
-        count = max(1, min(len(answer.body), fault.options["pieces"]))
-        size = -(-len(answer.body) // count) or 1
-        pieces = [answer.body[start : start + size] for start in range(0, len(answer.body), size)]
-        pause = fault.options["seconds"] / count
+    size, pause = PIECE, 0.0
+    match fault:
+        case Fault(name="truncated" | "truncated_chunked" | "reset_mid_body"):
+            await _cut(answer, fault, scope, receive, send, stopping)
+            return
+        case Fault(name="bad_json"):
+            answer.body = fault.options["text"].encode()
+        case Fault(name="empty_body"):
+            answer.body = b""
+        case Fault(name="slow_body"):
+            size = -(-len(answer.body) // fault.options["pieces"]) or 1
+            pause = fault.options["seconds"] / fault.options["pieces"]
     await _start(answer, send, len(answer.body))
-    for piece in pieces:
+    for start in range(0, len(answer.body), size):
         if pause and await _pause(pause, receive, stopping):
             return
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send(
+            {"type": "http.response.body", "body": answer.body[start : start + size], "more_body": True}
+        )
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

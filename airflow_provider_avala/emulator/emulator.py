@@ -31,6 +31,7 @@ from airflow_provider_avala.emulator.store import (
     SLICES,
     Store,
     encode_row,
+    plain_view,
 )
 
 API_PREFIX = "/api/v1"
@@ -85,7 +86,7 @@ class Settings:
 
 
 class Emulator:
-    """A local Avala: what it holds, what it was asked, and what should go wrong. Safe to use from several threads.
+    """A local Avala: what it holds, what it was asked, what should go wrong. Safe to use from several threads.
 
     :param settings: how it behaves.
     :ivar plan: the organization's plan; ``FREE`` makes project approval fail with ``plan_insufficient``.
@@ -153,7 +154,7 @@ class Emulator:
     def requests_to(
         self, method: str | None = None, path_prefix: str = "", origin: str = "api"
     ) -> list[RequestRecord]:
-        """Return the requests with this method (None: any) whose path, relative to the base URL, starts so."""
+        """Return the requests with this method (None: any) whose relative path starts so."""
         return [
             record
             for record in self.requests
@@ -181,8 +182,8 @@ class Emulator:
         """Order a fault from :mod:`~.faults` for requests still to come.
 
         :param method: only requests with this method.
-        :param path: only paths that start with this text, or in which this compiled pattern is found; API paths
-            are relative to the base URL (``/exports/``), with the trailing slash as sent.
+        :param path: only paths that start with this text, or in which this compiled pattern is found; API
+            paths are relative to the base URL (``/exports/``), as sent.
         :param times: how many requests get it.
         :param origin: ``api`` or ``storage``.
         :param skip: let that many matching requests pass first.
@@ -199,6 +200,11 @@ class Emulator:
     def datasets(self) -> list[Json]:
         """The datasets, oldest first."""
         return self._snapshot("datasets", self.dataset_service.view)
+
+    @property
+    def projects(self) -> list[Json]:
+        """The projects, oldest first."""
+        return self._snapshot("projects", plain_view)
 
     @property
     def exports(self) -> list[Json]:
@@ -270,8 +276,8 @@ class Emulator:
     ) -> str:
         """Add an export and return its id.
 
-        :param status: pin it to this status, any word; ``exported`` and ``completed`` mean the same. None lets it
-            run from now on.
+        :param status: pin it to this status, any word; ``exported`` and ``completed`` mean the same. None
+            lets it run from now on.
         :param artifact: hand out these bytes instead of the zip.
         :param seconds: how long it takes, instead of ``export_seconds``.
         :param fields: ``name``, ``format``, ``projects``, ``datasets``, ``slices``.
@@ -302,7 +308,7 @@ class Emulator:
             self.export_service.fail_next += count
 
     def reset(self) -> None:
-        """Go back to a fresh emulator: seeds, no faults, no log, full rate windows; the clock and settings stay."""
+        """Go back to seeds, no faults, no log and full rate windows; the clock and the settings stay."""
         with self.store.lock:
             self.store.clear()
             self.uploads.clear()

@@ -33,7 +33,7 @@ BODY = Resource(
     "Export",
     fields={
         "name": Field(max_length=255),
-        "format": Field(max_length=255),
+        "format": Field(default="json", max_length=255),
         "projects": Field(list, default=list),
         "datasets": Field(list, default=list),
         "slices": Field(list, default=list),
@@ -84,7 +84,7 @@ class ExportOptions:
 class Exports:
     """Create, run and show exports.
 
-    :param download_url: export uid -> a fresh URL.
+    :ivar fail_next: how many of the exports to come end in failure.
     """
 
     def __init__(self, store: Store, options: ExportOptions) -> None:
@@ -110,10 +110,10 @@ class Exports:
 
     def _read_current(self, body: Any) -> Record:
         fields = (STRICT_BODY if self.options.strict else BODY).validate(body)
-        for single, plural in (("project", "projects"), ("dataset", "datasets")):
-            uid = fields.pop(single, None)
-            if uid is not None and uid not in fields[plural]:
-                fields[plural] = [*fields[plural], uid]
+        for plural in TARGETS:
+            single = fields.pop(plural.removesuffix("s"), None)
+            found = [*(fields[plural] or []), *([] if single is None else [single])]
+            fields[plural] = [uid for index, uid in enumerate(found) if uid not in found[:index]]
         return fields
 
     def _read_legacy(self, body: Any) -> Record:
@@ -126,7 +126,7 @@ class Exports:
         problems = {
             field or name: f'Invalid pk "{uid}" - object does not exist.'
             for name, uids in targets.items()
-            for uid in uids or []
+            for uid in uids
             if not self.store.known(TARGETS[name], uid)
         }
         if problems:
@@ -165,9 +165,9 @@ class Exports:
 
     def progress(self, record: Record) -> float:
         """Return how far an export is, from 0 to 1."""
-        if record["_seconds"] <= 0:
-            return 1.0
-        return min(1.0, max(0.0, (self.store.now() - record["created_at"]) / record["_seconds"]))
+        elapsed: float = self.store.now() - record["created_at"]
+        seconds: float = record["_seconds"]
+        return 1.0 if seconds <= 0 else min(1.0, max(0.0, elapsed / seconds))
 
     def status(self, record: Record) -> str:
         """Return the status in the words of the ``current`` dialect."""
@@ -205,14 +205,16 @@ class Exports:
 
         :raises ApiError: 404 when there is none.
         """
-        with self.store.lock:
-            record = self.store.find(EXPORTS, uid)
-            if self.status(record) != "exported":
-                raise ApiError.missing(EXPORTS.label)
-            if record["_artifact"] is None:
-                record["_artifact"] = seal(self._build(record))
-            built: Artifact = record["_artifact"]
-            return built
+        record = self.store.find(EXPORTS, uid)
+        if self.status(record) != "exported":
+            raise ApiError.missing(EXPORTS.label)
+        artifact: Artifact | None = record["_artifact"]
+        if artifact is None:
+            # Outside the lock: two builds at once are a waste, not an error, since their bytes are the same.
+            artifact = seal(self._build(record))
+            with self.store.lock:
+                artifact = record["_artifact"] = record["_artifact"] or artifact
+        return artifact
 
     def _build(self, record: Record) -> bytes:
         rows = [row for uid, count in record["_counts"].items() for row in self.store.rows_of(uid, count)]

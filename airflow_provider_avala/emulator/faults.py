@@ -65,7 +65,7 @@ def reset_after_commit() -> Fault:
 
 
 def hang_before_commit(seconds: float = 3600.0) -> Fault:
-    """Sit on the request for ``seconds`` of real time, then process it, unless the client has gone by then."""
+    """Sit on the request for ``seconds`` of real time, then process it, unless the client has left."""
     return Fault("hang_before_commit", False, {"seconds": seconds})
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from airflow_provider_avala.emulator.delivery import Answer, deliver, hang, render_fault
 from airflow_provider_avala.emulator.emulator import API_PREFIX, Emulator
 from airflow_provider_avala.emulator.envelopes import ApiError
+from airflow_provider_avala.emulator.faults import Fault
 from airflow_provider_avala.emulator.limits import Verdict
 from airflow_provider_avala.emulator.recorder import BODY_CAP, KEY_HEADER, RequestRecord
 
@@ -27,6 +29,7 @@ class Body:
     def __init__(self, receive: Receive, most: int) -> None:
         self._receive = receive
         self._most = most
+        self._held: list[Message] = []
         self.kept = bytearray()
         self.size = 0
         self.complete = False
@@ -36,7 +39,7 @@ class Body:
 
         :raises ApiError: 413 when the body grows past the limit.
         """
-        message = await self._next()
+        message = self._held.pop(0) if self._held else await self._next()
         if self.size > self._most:
             raise too_large(self._most)
         return message
@@ -45,6 +48,13 @@ class Body:
         """Read what the handler left, so that the answer is not lost in a reset."""
         while not self.complete:
             if (await self._next())["type"] == "http.disconnect":
+                raise ClientDisconnect
+
+    async def hold(self) -> None:
+        """Read everything and keep it for the handler."""
+        while not self.complete:
+            self._held.append(await self._next())
+            if self._held[-1]["type"] == "http.disconnect":
                 raise ClientDisconnect
 
     async def _next(self) -> Message:
@@ -91,36 +101,40 @@ class Gate:
         if self.control is not None and scope["path"].startswith("/__emulator__/"):
             await self.control(scope, receive, send)
             return
+        scope = _with_path_as_sent(scope)
         body = Body(receive, self.emulator.settings.max_body_bytes)
-        record = self._record(scope)
-        ticket = self.emulator.log.begin(record)
+        log, record = self.emulator.log, self._record(scope)
         fault = self.emulator.faults.take(self.origin, record.method, record.path)
-        log = self.emulator.log
-        log.update(ticket, fault=fault and fault.name)
+        ticket = log.begin(replace(record, fault=fault.name if fault else None))
         try:
-            if fault is not None and not fault.after_commit:
-                await body.drain()
-                answer = render_fault(fault, self.emulator.dialect, self._peek(record).headers())
-                if fault.name == "hang_before_commit":
-                    await hang(fault, body.receive, self.stopping)
-                    answer = await self._answer(scope, body, record)
-            else:
-                answer = await self._answer(scope, body, record)
-                await body.drain()
-                if fault is not None and fault.name in ("status", "html"):
-                    answer = render_fault(fault, self.emulator.dialect, self._peek(record).headers())
+            answer = await self._decide(scope, receive, body, record, fault)
             log.update(ticket, body=bytes(body.kept), body_size=body.size)
             if fault is not None and fault.name == "hang_after_commit":
                 await hang(fault, receive, self.stopping)
-            sends = fault is None or not fault.name.startswith(("reset_before", "reset_after"))
-            log.update(ticket, status=answer.status if sends else None)
+            log.update(ticket, status=answer.status if answer else None)
             await deliver(answer, fault, scope, receive, send, self.stopping)
         except ClientDisconnect:
             log.update(ticket, body=bytes(body.kept), body_size=body.size)
 
+    async def _decide(
+        self, scope: Scope, receive: Receive, body: Body, record: RequestRecord, fault: Fault | None
+    ) -> Answer | None:
+        """Return what to answer, None when the fault is to answer nothing; the whole body has arrived then."""
+        if fault is not None and fault.name == "hang_before_commit":
+            await body.hold()
+            await hang(fault, receive, self.stopping)
+        answer = None
+        if fault is None or fault.after_commit or fault.name == "hang_before_commit":
+            answer = await self._answer(scope, body, record)
+        await body.drain()
+        if fault is None:
+            return answer
+        if fault.name in ("reset_before_commit", "reset_after_commit"):
+            return None
+        return render_fault(fault, self.emulator.dialect, self._peek(record).headers()) or answer
+
     def _record(self, scope: Scope) -> RequestRecord:
-        raw = scope.get("raw_path") or scope["path"].encode()
-        path = unquote(raw.decode("latin-1").partition("?")[0])
+        path: str = scope["path"]
         if self.origin == "api" and (path + "/").startswith(API_PREFIX + "/"):
             path = path[len(API_PREFIX) :]
         headers = {
@@ -205,6 +219,12 @@ class Gate:
 
 def _kind(record: RequestRecord) -> str:
     return "inference" if record.path.startswith("/inference/invoke") else "standard"
+
+
+def _with_path_as_sent(scope: Scope) -> Scope:
+    """Route on the path before percent-decoding, so that an id with %2F in it stays one segment."""
+    raw: bytes = scope["raw_path"]
+    return {**scope, "path": raw.decode("latin-1").partition("?")[0]}
 
 
 def _without_slash(scope: Scope) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 import threading
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Windows = tuple[tuple[int, float], ...]
 
@@ -90,7 +90,7 @@ class SlidingWindows:
         self._admitted.append(now)
         longest = max(period for _, period in self.windows)
         del self._admitted[: bisect_right(self._admitted, now - longest)]
-        return Verdict(**{**vars(self.peek(now)), "allowed": True, "retry_after": 0.0})
+        return replace(self.peek(now), allowed=True, retry_after=0.0)
 
     def peek(self, now: float) -> Verdict:
         """Say what :meth:`admit` would say, without taking a slot."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-BODY_CAP = 1024 * 1024  # bytes of each request body kept
+BODY_CAP = 64 * 1024  # bytes of each request body kept
+RECORD_CAP = 10_000  # records kept; the oldest go first
 KEY_HEADER = "x-avala-api-key"
 
 
@@ -17,10 +18,10 @@ class RequestRecord:
     """One request as it arrived.
 
     :param origin: ``api`` or ``storage``.
-    :param path: as sent, without the base URL's ``/api/v1``; a trailing slash is kept.
+    :param path: as sent, without the base URL's ``/api/v1``; a trailing slash and percent-encoding are kept.
     :param query: the last value of each parameter.
     :param headers: names in lower case.
-    :param body: at most the first mebibyte.
+    :param body: at most the first 64 KiB.
     :param body_size: bytes that arrived in all.
     :param at: the emulator's clock (unix seconds) on arrival.
     :param key_present: whether an API key header came along, right or wrong.
@@ -62,6 +63,7 @@ class RequestLog:
         with self._lock:
             self._next += 1
             self._records[self._next] = record
+            self._records.pop(self._next - RECORD_CAP, None)
             return self._next
 
     def update(self, ticket: int, **changes: Any) -> None:

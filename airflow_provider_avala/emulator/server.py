@@ -1,11 +1,12 @@
-"""The two servers in one thread of this process, and the connection class that lets faults reach the socket."""
+"""The two servers in one thread of this process, on connections whose sockets the faults can reach."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +21,8 @@ from airflow_provider_avala.emulator.emulator import API_PREFIX, Emulator, Setti
 from airflow_provider_avala.emulator.gate import Gate
 from airflow_provider_avala.emulator.storage import build_storage
 
-GRACE = 1.0  # seconds that requests under way get when the emulator stops
+STARTUP = 10.0  # seconds
+GRACE = 1  # seconds that requests under way get when the emulator stops
 
 
 class TransportProtocol(H11Protocol):
@@ -35,7 +37,7 @@ class TransportProtocol(H11Protocol):
             scope[TRANSPORT] = transport
             await app(scope, receive, send)
 
-        self.app = with_transport  # type: ignore[assignment]
+        self.app = with_transport
 
 
 class Server(uvicorn.Server):
@@ -44,7 +46,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, stopping: asyncio.Event) -> None:
         super().__init__(
             uvicorn.Config(
-                app,  # type: ignore[arg-type]
+                app,
                 http=TransportProtocol,
                 ws="none",
                 lifespan="off",
@@ -54,7 +56,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=60,
-                timeout_graceful_shutdown=GRACE,  # type: ignore[arg-type]
+                timeout_graceful_shutdown=GRACE,
             )
         )
         self.stopping = stopping
@@ -83,9 +85,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(256)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
     return listener
 
 
@@ -111,35 +113,44 @@ def serving(
         raise
     emulator.base_url = _url(host, api_socket) + API_PREFIX
     emulator.storage_url = _url(host, storage_socket)
-    ready = threading.Event()
-    handles: list[Any] = []
+    started: Future[Callable[[], None]] = Future()
 
-    async def serve() -> None:
-        stopping = asyncio.Event()
-        handles.extend((asyncio.get_running_loop(), stopping))
-        storage = build_storage(emulator.export_service, emulator.signer, emulator.storage_options)
-        servers = [
-            (
-                Server(
-                    Gate(emulator, "api", build_api(emulator), stopping, build_control(emulator)), stopping
-                ),
-                api_socket,
-            ),
-            (Server(Gate(emulator, "storage", storage, stopping), stopping), storage_socket),
-        ]
-        running = [asyncio.ensure_future(server.serve([listener])) for server, listener in servers]
-        for server, _ in servers:
-            await server.listening.wait()
-        ready.set()
-        await asyncio.gather(*running)
+    def run() -> None:
+        try:
+            asyncio.run(_serve(emulator, api_socket, storage_socket, started))
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="avala-emulator", daemon=True)
+    thread = threading.Thread(target=run, name="avala-emulator", daemon=True)
     thread.start()
-    if not ready.wait(10):
-        raise RuntimeError("the emulator did not start within 10 seconds")
+    stop = started.result(STARTUP)
     try:
         yield emulator
     finally:
-        loop, stopping = handles
-        loop.call_soon_threadsafe(stopping.set)
-        thread.join(10)
+        stop()
+        thread.join()
+
+
+async def _serve(
+    emulator: Emulator,
+    api_socket: socket.socket,
+    storage_socket: socket.socket,
+    started: Future[Callable[[], None]],
+) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    storage = build_storage(emulator.export_service, emulator.signer, emulator.storage_options)
+    api_gate = Gate(emulator, "api", build_api(emulator), stopping, build_control(emulator))
+    storage_gate = Gate(emulator, "storage", storage, stopping)
+    async with asyncio.TaskGroup() as tasks:
+        for gate, listener in ((api_gate, api_socket), (storage_gate, storage_socket)):
+            server = Server(gate, stopping)
+            tasks.create_task(server.serve([listener]))
+            await server.listening.wait()
+
+        def stop() -> None:
+            loop.call_soon_threadsafe(stopping.set)
+
+        started.set_result(stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import itertools
@@ -97,8 +98,9 @@ def serve(artifact: Artifact, headers: Mapping[str, str], options: StorageOption
 
 def denied(status: int, code: str, message: str) -> Response:
     """Refuse in the way object stores do: XML."""
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
-    return Response(body, status_code=status, media_type="application/xml")
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    page = f'<?xml version="1.0" encoding="UTF-8"?>\n{body}'
+    return Response(page, status_code=status, media_type="application/xml")
 
 
 def build_storage(exports: Exports, signer: Signer, options: StorageOptions) -> Starlette:
@@ -108,7 +110,7 @@ def build_storage(exports: Exports, signer: Signer, options: StorageOptions) -> 
         if not signer.admits(request.url.path, request.query_params):
             return denied(403, "AccessDenied", "Request has expired or its signature does not match")
         try:
-            artifact = exports.artifact(request.path_params["uid"])
+            artifact = await asyncio.to_thread(exports.artifact, request.path_params["uid"])
         except ApiError:
             return denied(404, "NoSuchKey", "The specified key does not exist.")
         return serve(artifact, request.headers, options)

@@ -1,7 +1,8 @@
 """Everything the emulator remembers, in memory.
 
-A kind of resource is one row of :data:`RESOURCES`: its fields, filters and paging. What has behaviour of its own
-(datasets that get ready, exports that run) adds a view in :mod:`datasets` or :mod:`exports`.
+A kind of resource is one row of :data:`RESOURCES`: its paths, fields, filters and paging. What has behaviour of its
+own (datasets that get ready, exports that run) adds a view in :mod:`datasets` or :mod:`exports`, and handlers in
+:mod:`app`.
 """
 
 from __future__ import annotations
@@ -57,12 +58,20 @@ class Resource:
 
     :param name: the table.
     :param label: singular, as error messages say it.
+    :param list_path: of the list endpoint, below the base URL and without a trailing slash; None for no such endpoint.
+    :param item_path: of the endpoint of one, with ``{uid}`` in it.
+    :param numbered: the list has page numbers instead of cursors.
+    :param scope: what a key needs to read it.
     :param fields: what a create body may hold; the rest of the body is ignored.
     :param filters: query parameter -> ``exact`` or ``contains`` (any case), on the field of the same name.
     """
 
     name: str
     label: str
+    list_path: str | None = None
+    item_path: str | None = None
+    numbered: bool = False
+    scope: str | None = None
     fields: Mapping[str, Field] = field(default_factory=dict)
     filters: Mapping[str, str] = field(default_factory=dict)
 
@@ -104,6 +113,9 @@ VISIBILITIES = ("private", "public", "unlisted")
 DATASETS = Resource(
     "datasets",
     "Dataset",
+    list_path="/datasets",
+    item_path="/datasets/{uid}",
+    scope="datasets.read",
     fields={
         "name": Field(required=True, max_length=255),
         "slug": Field(required=True, max_length=100),
@@ -116,10 +128,24 @@ DATASETS = Resource(
     },
     filters={"name": "contains", "data_type": "exact", "status": "exact", "visibility": "exact"},
 )
-EXPORTS = Resource("exports", "Export", filters={"status": "exact"})
-PROJECTS = Resource("projects", "Project", filters={"name": "contains", "status": "exact"})
-SLICES = Resource("slices", "Slice", filters={"name": "contains"})
-ORGANIZATIONS = Resource("organizations", "Organization")
+EXPORTS = Resource(
+    "exports",
+    "Export",
+    list_path="/exports",
+    item_path="/exports/{uid}",
+    scope="exports.create",
+    filters={"status": "exact"},
+)
+PROJECTS = Resource(
+    "projects",
+    "Project",
+    list_path="/users/me/projects",
+    item_path="/users/me/projects/{uid}",
+    scope="projects.read",
+    filters={"name": "contains", "status": "exact"},
+)
+SLICES = Resource("slices", "Slice", list_path="/slices/{owner}/list", numbered=True, scope="datasets.read")
+ORGANIZATIONS = Resource("organizations", "Organization", list_path="/organizations", numbered=True)
 RESOURCES = {kind.name: kind for kind in (DATASETS, EXPORTS, PROJECTS, SLICES, ORGANIZATIONS)}
 
 View = Callable[[Record], Json]
