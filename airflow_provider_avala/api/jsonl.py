@@ -37,6 +37,10 @@ class SourceChangedError(Exception):
     """
 
 
+class SpoolError(Exception):
+    """Items could not be written to their temporary file."""
+
+
 class Openable(Protocol):
     """A file-like address: :class:`pathlib.Path`, Airflow's ``ObjectStoragePath``, and the like."""
 
@@ -266,10 +270,11 @@ def spool_items(items: Any, handle: IO[bytes], part_size: int) -> list[Part]:
     """Write items as JSONL into a file of our own and cut it into parts.
 
     :param items: any iterable of dicts that JSON can express; read once, one at a time.
-    :param handle: a named, empty file open for writing; it is left flushed.
+    :param handle: a named, empty file open for unbuffered writing.
     :param part_size: the most bytes in a part.
     :raises AvalaConfigurationError: if there are no items, or at the first that is not a dict, is not JSON or
         does not fit into a part.
+    :raises SpoolError: if the file cannot be written.
     """
     if isinstance(items, str | bytes | dict) or not isinstance(items, Iterable):
         raise AvalaConfigurationError(
@@ -279,7 +284,6 @@ def spool_items(items: Any, handle: IO[bytes], part_size: int) -> list[Part]:
     source = Source(Path(handle.name), "the given items", unit="item")
     lines = _spooled_lines(items, handle, part_size)
     parts = list(_cut(source, lines, part_size, 0))
-    handle.flush()
     if not parts:
         raise AvalaConfigurationError("items: there are none; pass at least one, or skip the task")
     return parts
@@ -298,8 +302,18 @@ def _spooled_lines(items: Iterable[Any], handle: IO[bytes], limit: int) -> Itera
         problem = problem or _too_long(len(line), limit)
         if problem:
             raise AvalaConfigurationError(f"items: item {number}: {problem}; nothing was sent")
-        handle.write(line)
+        _write(handle, line)
         yield line
+
+
+def _write(handle: IO[bytes], line: bytes) -> None:
+    # Errors of the disk are told from those of the caller's own iterable here, where alone they can be.
+    view = memoryview(line)
+    try:
+        while view:
+            view = view[handle.write(view) :]
+    except OSError as error:
+        raise SpoolError(error.strerror) from error
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -14,7 +14,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
@@ -31,6 +30,7 @@ from airflow_provider_avala.api.jsonl import (
     MAX_PART_SIZE,
     Part,
     SourceChangedError,
+    SpoolError,
     find_sources,
     split_source,
     spool_items,
@@ -120,16 +120,13 @@ def upload_items(
     upload = _Upload(send, dataset_id, concurrency, progress, idempotency_scope, clock)
     if source is not None:
         return upload.run([part for one in find_sources(source) for part in split_source(one, part_size)])
-    with tempfile.NamedTemporaryFile(prefix="avala-items-", suffix=".jsonl") as spool:
+    with tempfile.NamedTemporaryFile(prefix="avala-items-", suffix=".jsonl", buffering=0) as spool:
         try:
             parts = spool_items(items, spool, part_size)
-        except OSError as error:
-            if error.filename or error.errno is None:
-                raise
-            folder = Path(spool.name).parent
+        except SpoolError as error:
             raise AvalaUploadError(
-                f"cannot write the items to a temporary file in {folder}: {error.strerror}; nothing was sent."
-                " Free space there, or point TMPDIR to a larger disk.",
+                f"the items cannot be written to {spool.name}: {error}; nothing was sent. Free space there, or let"
+                " the environment variable TMPDIR name a folder on a larger disk.",
                 summary=_summary(dataset_id, []),
             ) from error
         return upload.run(parts)

@@ -33,7 +33,11 @@ class Exchange(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client broke off: no server acts on such a request
+            self.close_connection = True
+            return
         seen = Seen(self.command, self.path, self.headers, body)
         with self.server.lock:
             self.server.seen.append(seen)

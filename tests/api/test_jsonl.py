@@ -14,8 +14,8 @@ from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.api.jsonl import (
     SourceChangedError,
     find_sources,
-    spool_items,
     split_source,
+    spool_items,
 )
 
 
@@ -96,7 +96,7 @@ def test_the_first_bad_line_is_named_with_its_reason(file, data, line, reason):
 
 
 def test_deep_nesting_is_refused_not_fatal(file):
-    with pytest.raises(AvalaConfigurationError, match="line 1 of .*not usable JSON"):
+    with pytest.raises(AvalaConfigurationError, match=r"line 1 of .*not usable JSON"):
         split(file(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), part_size=1_000_000)
 
 
@@ -246,7 +246,7 @@ def test_a_local_file_that_grows_after_the_check_is_noticed(file):
 
 
 def spool(items, part_size=1000):
-    with tempfile.NamedTemporaryFile() as file:
+    with tempfile.NamedTemporaryFile(buffering=0) as file:
         parts = spool_items(items, file, part_size)
         return parts, content(parts)
 
