@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from airflow_provider_avala.emulator.gate import Gate
 from airflow_provider_avala.emulator.storage import build_storage
 
 STARTUP = 10.0  # seconds
-GRACE = 1  # seconds that requests under way get when the emulator stops
+GRACE = 0.5  # seconds that requests under way get when the emulator stops
 
 
 class TransportProtocol(H11Protocol):
@@ -56,7 +57,6 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=60,
-                timeout_graceful_shutdown=GRACE,
             )
         )
         self.stopping = stopping
@@ -71,6 +71,21 @@ class Server(uvicorn.Server):
                 await asyncio.wait_for(self.stopping.wait(), 1.0)
             except TimeoutError:
                 continue
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, let the requests under way finish, then cut what is left."""
+        for server in self.servers:
+            server.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        deadline = time.monotonic() + GRACE
+        while (state.connections or state.tasks) and time.monotonic() < deadline:
+            await asyncio.sleep(0.005)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        for task in state.tasks:
+            task.cancel()
 
 
 def listen(host: str, port: int) -> socket.socket:

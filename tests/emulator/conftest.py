@@ -23,7 +23,7 @@ class Client(requests.Session):
     def request(self, method, url, **options):
         if url.startswith("/"):
             url = self.base_url + url
-        options.setdefault("allow_redirects", False)
+        options["allow_redirects"] = False
         options.setdefault("timeout", 10)
         return super().request(method, url, **options)
 

@@ -81,7 +81,7 @@ def test_a_refused_request_takes_no_slot(start, clock):
 
 
 def test_every_reply_carries_the_three_headers(start, clock, dialect):
-    avala, client = start(rate_limits="100/60,20/1", clock=clock, dialect=dialect)
+    _, client = start(rate_limits="100/60,20/1", clock=clock, dialect=dialect)
     replies = [
         client.get("/users/me"),
         client.get("/nope"),
@@ -95,13 +95,13 @@ def test_every_reply_carries_the_three_headers(start, clock, dialect):
 
 
 def test_a_wrong_key_uses_up_nobodys_limit(start, clock):
-    avala, client = start(rate_limits="1/60", clock=clock)
+    _, client = start(rate_limits="1/60", clock=clock)
     assert client.get("/users/me/", headers={"X-Avala-Api-Key": "wrong"}).status_code == 401
     assert client.get("/users/me/").status_code == 200
 
 
 def test_inference_has_a_limit_of_its_own(start, clock):
-    avala, client = start(rate_limits="1/60", clock=clock)
+    _, client = start(rate_limits="1/60", clock=clock)
     for _ in range(10):
         assert client.post("/inference/invoke/", json={"x": 1}).status_code == 200
     refused = client.post("/inference/invoke/", json={"x": 1})
