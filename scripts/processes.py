@@ -65,7 +65,7 @@ class ChildProcess:
         if code is not None:
             raise ProcessFailed(f"{self.name} ended with exit code {code}", self.log)
 
-    def stop(self, *, grace_seconds: float = 10.0) -> None:
+    def stop(self, *, grace_seconds: float = 5.0) -> None:
         """End the child and everything it has started; see :func:`stop_all`."""
         stop_all([self], grace_seconds=grace_seconds)
 
@@ -76,7 +76,7 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
-def stop_all(children: Iterable[ChildProcess], *, grace_seconds: float = 10.0) -> None:
+def stop_all(children: Iterable[ChildProcess], *, grace_seconds: float = 5.0) -> None:
     """End the children and everything that still lives in their sessions.
 
     :param grace_seconds: how long the children may take to end by themselves

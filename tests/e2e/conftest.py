@@ -15,6 +15,7 @@ from airflow_provider_avala.emulator import RequestRecord, faults, running_emula
 from airflow_provider_avala.emulator.seeds import SEED_PROJECT_ID
 from scripts.local_airflow import LocalAirflow
 
+from .leaks import places_of
 from .runs import WRONG_KEY, Quickstart, Run
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def airflow(avala: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     env = {
         "AIRFLOW_CONN_AVALA_DEFAULT": json.dumps(connection | {"password": avala.api_key}),
         "AIRFLOW_CONN_AVALA_WRONG_KEY": json.dumps(connection | {"password": WRONG_KEY}),
+        "AIRFLOW_CONN_AVALA_IMPATIENT": json.dumps(
+            connection | {"password": avala.api_key, "extra": {"max_retry_seconds": 1}}
+        ),
     }
     with LocalAirflow(home, dags_folder=dags, env=env) as running:
         yield running
@@ -56,7 +60,6 @@ def quickstart(airflow: LocalAirflow, avala: Emulator) -> Quickstart:
     changes = airflow.follow(dag_id, run.run_id)
     run.follow_until(changes, "deferred")
 
-    [export] = avala.exports
     before = len(avala.requests)
 
     def polls() -> list[RequestRecord] | None:
@@ -64,7 +67,10 @@ def quickstart(airflow: LocalAirflow, avala: Emulator) -> Quickstart:
         return seen if len(seen) >= 2 else None
 
     run.polls_while_deferred = airflow.wait(polls, 60, "two polls by the trigger")
-    run.export_state_then = avala.exports[0]["status"]
+    [export] = avala.exports
+    run.export_state_then = export["status"]
+    run.key_then = places_of(airflow.home, [avala.api_key])
+    run.export_id_then = places_of(airflow.home, [export["uid"]])
     states_then = {task["state"] for task in airflow.task_instances(dag_id, run.run_id).values()}
     assert not states_then & {"running", "queued"}, states_then
     avala.finish_export(export["uid"])
@@ -78,17 +84,21 @@ def failures(
     airflow: LocalAirflow, avala: Emulator, quickstart: Quickstart, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Run]:
     """The DAGs that must fail, run side by side after the quickstart."""
-    [export] = avala.exports
     avala.export_seconds = 0
     avala.fail_next_export()
-    avala.inject(faults.status(403), origin="storage", times=100)
-    path = tmp_path_factory.mktemp("refused") / "export.zip"
-    conf = {"project_id": SEED_PROJECT_ID, "export_id": export["uid"], "path": str(path)}
+    conf = {
+        "project_id": SEED_PROJECT_ID,
+        "folder": str(tmp_path_factory.mktemp("broken")),
+        "export_id": avala.exports[0]["uid"],
+        "refused": avala.add_export(status="exported"),
+        "dropped": avala.add_export(status="exported"),
+    }
+    avala.inject(faults.status(403), origin="storage", path=f"/exports/{conf['refused']}", times=100)
+    avala.inject(faults.reset_mid_body(), origin="storage", path=f"/exports/{conf['dropped']}", times=100)
     runs = {}
-    for dag_id in ("avala_wrong_key", "avala_failed_export", "avala_refused_download"):
+    for dag_id in ("avala_wrong_key", "avala_failed_export", "avala_broken_download"):
         airflow.wait_for_dag(dag_id)
-        runs[dag_id] = Run(dag_id, airflow.trigger(dag_id, conf))
+        runs[dag_id] = Run(dag_id, airflow.trigger(dag_id, conf), conf)
     for run in runs.values():
         run.finish(airflow, airflow.follow(run.dag_id, run.run_id))
-    avala.clear_faults()
     return runs

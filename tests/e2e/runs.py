@@ -17,11 +17,13 @@ WRONG_KEY = f"avk_wrong_{secrets.token_hex(16)}"
 class Run:
     """A DAG run that is over, and what was seen on the way.
 
+    :param conf: what it was triggered with
     :param changes: task id -> its task instances as the REST API showed them at each change of state
     """
 
     dag_id: str
     run_id: str
+    conf: dict[str, str] = field(default_factory=dict)
     state: str = ""
     changes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
@@ -52,9 +54,13 @@ class Quickstart(Run):
 
     :param polls_while_deferred: requests about the export that came while no task of the run was on a worker
     :param export_state_then: what Avala said about the export at that time
+    :param key_then: where the API key was to be found at that time
+    :param export_id_then: where the export's id was to be found at that time
     :param requests: all that reached Avala during the run
     """
 
     polls_while_deferred: list[RequestRecord] = field(default_factory=list)
     export_state_then: str = ""
+    key_then: list[str] = field(default_factory=list)
+    export_id_then: list[str] = field(default_factory=list)
     requests: list[RequestRecord] = field(default_factory=list)

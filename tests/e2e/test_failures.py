@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from scripts.local_airflow import LocalAirflow
@@ -30,7 +32,11 @@ def test_what_no_retry_can_mend_fails_at_the_first_try(
     assert said in log_of(airflow, run, task_id)
 
 
-def test_a_refused_download_fails_and_leaves_no_file(failures: dict[str, Run], airflow: LocalAirflow) -> None:
-    run = failures["avala_refused_download"]
-    assert run.last("download")["state"] == "failed"
-    assert "403" in log_of(airflow, run, "download")
+@pytest.mark.parametrize(("task_id", "said"), [("refused", "403"), ("dropped", "connection")])
+def test_a_broken_download_fails_and_leaves_no_file_that_looks_whole(
+    failures: dict[str, Run], airflow: LocalAirflow, task_id: str, said: str
+) -> None:
+    run = failures["avala_broken_download"]
+    assert run.last(task_id)["state"] == "failed"
+    assert said in log_of(airflow, run, task_id)
+    assert list(Path(run.conf["folder"]).glob("*.zip")) == []

@@ -28,12 +28,17 @@ def avala_failed_export() -> None:
     AvalaExportSensor(task_id="wait", export_id=export.output, deferrable=True, poke_interval=1)
 
 
-@dag(schedule=None, default_args={"retries": 0})
-def avala_refused_download() -> None:
-    """The signed URL is refused by the file store."""
-    AvalaDownloadExportOperator(task_id="download", export_id=EXPORT, path="{{ dag_run.conf['path'] }}")
+@dag(schedule=None, default_args={"retries": 0, "avala_conn_id": "avala_impatient"})
+def avala_broken_download() -> None:
+    """The file store refuses one signed URL and drops the connection on another."""
+    for task_id in ("refused", "dropped"):
+        AvalaDownloadExportOperator(
+            task_id=task_id,
+            export_id=f"{{{{ dag_run.conf['{task_id}'] }}}}",
+            path=f"{{{{ dag_run.conf['folder'] }}}}/{task_id}.zip",
+        )
 
 
 avala_wrong_key()
 avala_failed_export()
-avala_refused_download()
+avala_broken_download()
