@@ -6,6 +6,7 @@ Everything else is raised as it is, so that Airflow retries the task.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,6 +19,7 @@ from airflow_provider_avala.api.errors import (
     AvalaExportFailedError,
     AvalaTimeoutError,
     is_fatal,
+    is_transient,
 )
 from airflow_provider_avala.api.models import Export, State
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 FINISHED = "finished"
 TIMEOUT = "timeout"
 ERROR = "error"
+
+#: Seconds for which a task that resumes tries to reach Avala, before it goes back to waiting in the triggerer.
+_PATIENCE = 30.0
 
 
 @contextmanager
@@ -63,12 +68,13 @@ def is_successful(export: Export) -> bool:
     return export.state is State.SUCCEEDED
 
 
-def resumed(hook: AvalaHook, export_id: str, event: Any) -> Export:
+def resumed(hook: AvalaHook, export_id: str, event: Any) -> Export | None:
     """Decide after a trigger's event, by what the export says now: the event may be stale.
 
     :param hook: the hook of the task's connection.
     :param export_id: id of the export that was waited for.
     :param event: what the trigger sent.
+    :returns: the successful export; None if Avala cannot be asked at the moment, so that waiting has to go on.
     :raises AirflowFailException: the trigger met an error that no retry can mend.
     :raises AirflowException: the trigger met another error, or the event is none of ours.
     :raises AvalaExportFailedError: the export failed.
@@ -80,7 +86,14 @@ def resumed(hook: AvalaHook, export_id: str, event: Any) -> Export:
         raise (AirflowFailException if event.get("fatal") else AirflowException)(message)
     if status not in (FINISHED, TIMEOUT) or event.get("export_id") != export_id:
         raise AirflowException(f"the trigger sent an event that is not about export {export_id}: {event!r}")
-    export = hook.get_export(export_id)
+    try:
+        export = hook.poll_export(export_id, patience=_PATIENCE if status == FINISHED else 0.0)
+    except AvalaError as error:
+        if not is_transient(error):
+            raise
+        if status == FINISHED:
+            return None
+        raise AvalaTimeoutError(str(event.get("message"))) from error
     if is_successful(export):
         return export
     if status == TIMEOUT:
@@ -88,13 +101,13 @@ def resumed(hook: AvalaHook, export_id: str, event: Any) -> Export:
     raise AirflowException(f"export {export_id} was announced as finished, but is {export.status!r}")
 
 
-def backstop(timeout: float, poll_interval: float) -> timedelta:
-    """When Airflow itself ends a deferral whose trigger did not.
+def backstop(deadline: float, poll_interval: float) -> timedelta:
+    """After how long Airflow itself ends a deferral whose trigger did not.
 
-    :param timeout: seconds after which the trigger gives up.
+    :param deadline: when the trigger gives up, in seconds since the epoch.
     :param poll_interval: seconds between two polls.
     """
-    return timedelta(seconds=timeout + 2 * poll_interval + 60)
+    return timedelta(seconds=max(0.0, deadline - time.time()) + 2 * poll_interval + 60)
 
 
 def is_backstop(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
@@ -171,21 +171,30 @@ class AvalaCreateExportOperator(_AvalaOperator):
                 return export.id
             if not self.deferrable:
                 return self._wait(export.id, deadline)
-            self.defer(
-                trigger=AvalaExportTrigger(export.id, self.avala_conn_id, self.poll_interval, deadline),
-                method_name="execute_complete",
-                kwargs={"export_id": export.id},
-                timeout=backstop(self.timeout, self.poll_interval),
-            )
+            self._wait_in_triggerer(export.id, deadline)
 
-    def execute_complete(self, context: Context, event: Any = None, export_id: str = "") -> str:
+    def _wait_in_triggerer(self, export_id: str, deadline: float) -> NoReturn:
+        self.defer(
+            trigger=AvalaExportTrigger(export_id, self.avala_conn_id, self.poll_interval, deadline),
+            method_name="execute_complete",
+            kwargs={"export_id": export_id, "deadline": deadline},
+            timeout=backstop(deadline, self.poll_interval),
+        )
+
+    def execute_complete(
+        self, context: Context, event: Any = None, export_id: str = "", deadline: float = 0.0
+    ) -> str:
         """Go on after the trigger's event.
 
         :param event: what the trigger sent.
         :param export_id: id of the export that was waited for.
+        :param deadline: when to give up, in seconds since the epoch.
         """
         with fatal_errors_end_the_task():
-            return resumed(self.hook, export_id, event).id
+            export = resumed(self.hook, export_id, event)
+            if export is None:
+                self._wait_in_triggerer(export_id, deadline)
+            return export.id
 
     def _of_this_run(self, context: Context) -> Export:
         run = TaskRun.of(context, self.retries or 0)

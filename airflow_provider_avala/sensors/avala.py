@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -87,16 +87,7 @@ class AvalaExportSensor(BaseSensorOperator):
             found = self.poke(context)
             if found.is_done:
                 return found.xcom_value
-            self.defer(
-                trigger=AvalaExportTrigger(
-                    export_id=self.export_id,
-                    avala_conn_id=self.avala_conn_id,
-                    poll_interval=self.poke_interval,
-                    deadline=time.time() + self.timeout,
-                ),
-                method_name="execute_complete",
-                timeout=backstop(self.timeout, self.poke_interval),
-            )
+            self._wait_in_triggerer(time.time() + self.timeout)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the export once.
@@ -113,12 +104,29 @@ class AvalaExportSensor(BaseSensorOperator):
         self.log.info("Export %s: %s", export.id, export.progress)
         return PokeReturnValue(is_done=is_successful(export), xcom_value=export.as_dict())
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+    def _wait_in_triggerer(self, deadline: float) -> NoReturn:
+        self.defer(
+            trigger=AvalaExportTrigger(
+                export_id=self.export_id,
+                avala_conn_id=self.avala_conn_id,
+                poll_interval=self.poke_interval,
+                deadline=deadline,
+            ),
+            method_name="execute_complete",
+            kwargs={"deadline": deadline},
+            timeout=backstop(deadline, self.poke_interval),
+        )
+
+    def execute_complete(self, context: Context, event: Any = None, deadline: float = 0.0) -> dict[str, Any]:
         """Go on after the trigger's event: read the export again, and decide by what it says now.
 
         :param event: what the trigger sent.
+        :param deadline: when to give up, in seconds since the epoch.
         """
-        return resumed(self.hook, self.export_id, event).as_dict()
+        export = resumed(self.hook, self.export_id, event)
+        if export is None:
+            self._wait_in_triggerer(deadline)
+        return export.as_dict()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral, with the outcomes of :meth:`execute`.
