@@ -69,7 +69,8 @@ class Datasets:
         """Show the items of a dataset without building them all."""
         uid = record["uid"]
         self.view(record)
-        count = len(self.store.rows_of(uid))
+        with self.store.lock:
+            count = len(self.store.rows.get(uid, ()))
 
         def render(index: int) -> Json:
             with self.store.lock:

@@ -9,10 +9,11 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import requests
+
+from tests.emulator.support import eventually
 
 COMMAND = [sys.executable, "-m", "airflow_provider_avala.emulator"]
 
@@ -27,10 +28,8 @@ class Command:
             stderr=subprocess.PIPE,
             text=True,
         )
-        deadline = time.monotonic() + 30
-        while not ready_file.exists():
-            assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < deadline
+        eventually(lambda: ready_file.exists() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.process.communicate()
         self.ready = json.loads(ready_file.read_text())
 
     def stop(self, number: int) -> tuple[int, str, str]:

@@ -15,6 +15,7 @@ from airflow_provider_avala.emulator import (
     SEED_SLICE_ID,
     SEED_USER_ID,
 )
+from tests.emulator.support import eventually
 
 ITEMS = f"/datasets/{SEED_DATASET_ID}/items/"
 DATASET = {"name": "Street scenes", "slug": "street-scenes", "data_type": "image"}
@@ -322,8 +323,7 @@ def test_one_upload_too_many_at_a_time_is_throttled(start, dialect):
     threads = [threading.Thread(target=send) for _ in range(2)]
     for thread in threads:
         thread.start()
-    while upload_count(avala) < 2:
-        release.wait(0.005)
+    eventually(lambda: upload_count(avala) == 2)
     refused = upload(client, b'{"a": 1}')
     release.set()
     for thread in threads:
