@@ -14,10 +14,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from scripts.airflow_logs import tail
 from scripts.console import CROSS, TICK, WIDTH, elapsed, say, step
 from scripts.local_airflow import LocalAirflow
 from scripts.local_avala import LocalAvala, start_avala
-from scripts.processes import LocalError, ProcessFailed, end_on_signals, only_one, tail
+from scripts.processes import LocalError, ProcessFailed, end_on_signals, only_one
 from scripts.troubles import explain
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -200,12 +200,3 @@ def only_one(folder: Path, command: str) -> Iterator[None]:
                 f"another '{command}' runs in this folder: stop it, or wait for its end"
             ) from None
         yield
-
-
-def tail(path: Path, lines: int = 20) -> str:
-    """The last lines of a text file, or a word about why there are none."""
-    try:
-        text = path.read_text(errors="replace").splitlines()
-    except OSError as error:
-        return f"({path}: {error.strerror})"
-    return "\n".join(text[-lines:]) or "(empty)"
