@@ -1,178 +1,175 @@
-"""The key's request budget: exact sliding windows, first come first served, no polling.
+"""The limiters that callers use: one for each key, kept where the connection says.
 
-A caller books the earliest time at which every limit permits one more request, under a lock, and then sleeps once until
-that time, outside the lock. So the wait is known before it begins, and nobody competes again after waking up.
+Where the bookings are kept decides who shares the budget: a file for every process of a host (``ring``), Redis for
+every host (``redis_ring``), or this process's memory (``booking``).
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
+from airflow_provider_avala.api.booking import Limiter, LimiterStatus, LimitStatus, MemoryLimiter
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaRateLimitTimeout
+from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaConnectionError
+from airflow_provider_avala.api.limits import MAX_PAUSE, Limit, parse_limits
 
-#: The client stamps a request before it is sent, the server when it arrives: every window is kept this much longer.
-MARGIN = 0.25
-#: No pause holds longer than this many seconds, whatever a server asks for.
-MAX_PAUSE = 3600.0
+__all__ = [
+    "MAX_PAUSE",
+    "Limit",
+    "LimitStatus",
+    "Limiter",
+    "LimiterStatus",
+    "MemoryLimiter",
+    "Portion",
+    "WithFallback",
+    "open_limiter",
+    "parse_limits",
+    "shared_limiter",
+]
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Limit:
-    """At most ``requests`` in any ``seconds``.
+#: The stores of a ``rate_limit_store`` that are Redis.
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+#: A store that failed is tried again after this many seconds.
+SECOND_CHANCE = 30.0
 
-    :param requests: how many.
-    :param seconds: the length of the sliding window.
-    """
-
-    requests: int
-    seconds: float
-
-    def share(self, fraction: float) -> Limit:
-        """Split the limit among several hosts; below one request, the window grows instead.
-
-        :param fraction: this host's part, above 0 and at most 1.
-        """
-        part = self.requests * fraction
-        return Limit(int(part), self.seconds) if part >= 1 else Limit(1, self.seconds / part)
-
-    def __str__(self) -> str:
-        return f"{self.requests}/{self.seconds:g}"
+_T = TypeVar("_T")
 
 
-def parse_limits(text: str, field: str = "rate_limits") -> tuple[Limit, ...]:
-    """Read limits such as ``100/60,20/1``: requests per seconds, separated by commas.
+class WithFallback:
+    """Uses one limiter until it fails, then another one for a while, and warns once in this process.
 
-    :param text: the limits.
-    :param field: the connection's field they come from, for the error.
-    :raises AvalaConfigurationError: if the text is not of that form.
-    """
-    limits = []
-    for part in text.split(","):
-        requests, slash, seconds = part.strip().partition("/")
-        try:
-            limit = Limit(int(requests), float(seconds))
-        except ValueError:
-            limit = Limit(0, 0)
-        if not slash or limit.requests < 1 or not 0 < limit.seconds <= MAX_PAUSE:
-            raise AvalaConfigurationError(
-                f"{field}: {part.strip()!r} is not a limit; write requests/seconds, both above 0 and at most"
-                f" {MAX_PAUSE:.0f} seconds, several separated by commas, for example '100/60,20/1'"
-            )
-        limits.append(limit)
-    return tuple(sorted(limits, key=lambda limit: limit.seconds, reverse=True))
-
-
-def next_slot(
-    booked: Sequence[float], limits: Iterable[Limit], now: float, blocked: float = 0.0, margin: float = MARGIN
-) -> float:
-    """The earliest time, from ``now`` on, at which one more request keeps every limit.
-
-    :param booked: the times booked so far, oldest first.
-    :param limits: the limits to keep.
-    :param now: the present, on the clock of ``booked``.
-    :param blocked: before this time nobody may send.
-    :param margin: seconds by which each window is kept longer.
-    """
-    at = max(now, blocked)
-    for limit in limits:
-        if len(booked) >= limit.requests:
-            at = max(at, booked[-limit.requests] + limit.seconds + margin)
-    return at
-
-
-class Limiter(Protocol):
-    """Keeps the limits of one key."""
-
-    def acquire(self, timeout: float) -> float:
-        """Wait for a slot and return how many seconds that took.
-
-        :param timeout: the longest wait in seconds.
-        :raises AvalaRateLimitTimeout: at once, if the wait would be longer; no slot is used up then.
-        """
-
-    def pause(self, seconds: float) -> None:
-        """Let nobody send for so many seconds, because the server said so."""
-
-
-class MemoryLimiter:
-    """The limits of one key within one process; safe for threads.
-
-    :param limits: the limits to keep, all of them at once.
+    :param first: the limiter to use.
+    :param second: the one to use while the first fails.
+    :param failures: what the first raises when it fails.
+    :param subject: what has failed then, for the warning.
+    :param consequence: what the second means for the user, for the warning.
     :param clock: the time to live by.
     """
 
-    def __init__(self, limits: Sequence[Limit], clock: Clock = SYSTEM_CLOCK) -> None:
-        self.limits = tuple(limits)
+    def __init__(
+        self,
+        first: Limiter,
+        second: Limiter,
+        *,
+        failures: type[Exception],
+        subject: str,
+        consequence: str,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._first = first
+        self._second = second
+        self._failures = failures
+        self._subject = subject
+        self._consequence = consequence
         self._clock = clock
-        self._lock = threading.Lock()
-        self._booked: deque[float] = deque(maxlen=max(limit.requests for limit in limits))
-        self._blocked = 0.0
+        self._second_until = 0.0
 
     def acquire(self, timeout: float) -> float:
-        """Wait for a slot and return how many seconds that took.
-
-        :param timeout: the longest wait in seconds.
-        :raises AvalaRateLimitTimeout: at once, if the wait would be longer; no slot is used up then.
-        """
-        begin = self._clock.monotonic()
-        end = begin + timeout
-        while True:
-            at = self._reserve(end)
-            while (rest := at - self._clock.monotonic()) > 0:
-                self._clock.sleep(rest)
-            if self._blocked <= self._clock.monotonic():
-                return self._clock.monotonic() - begin
-            # Somebody was told to slow down while we slept: this slot is stale, take a later one.
+        """See :meth:`Limiter.acquire`."""
+        return self._call(lambda limiter: limiter.acquire(timeout))
 
     def pause(self, seconds: float) -> None:
-        """Let nobody send for so many seconds, because the server said so.
+        """See :meth:`Limiter.pause`."""
+        self._call(lambda limiter: limiter.pause(seconds))
 
-        :param seconds: how long, cut at an hour.
-        """
-        with self._lock:
-            self._blocked = max(self._blocked, self._clock.monotonic() + min(seconds, MAX_PAUSE))
+    def announce(self, requests: int) -> None:
+        """See :meth:`Limiter.announce`."""
+        self._call(lambda limiter: limiter.announce(requests))
 
-    def _reserve(self, end: float) -> float:
-        with self._lock:
-            now = self._clock.monotonic()
-            at = next_slot(self._booked, self.limits, now, self._blocked)
-            if at > end and at > now:
-                raise AvalaRateLimitTimeout(
-                    f"the key's request budget ({', '.join(map(str, self.limits))} s) is used up:"
-                    f" the next free slot is {at - now:.1f} s away, longer than this call may wait"
-                )
-            self._booked.append(at)
-            return at
+    def status(self) -> LimiterStatus:
+        """See :meth:`Limiter.status`; that of the limiter in use."""
+        return self._call(lambda limiter: limiter.status())
 
+    def _call(self, do: Callable[[Limiter], _T]) -> _T:
+        if self._clock.monotonic() >= self._second_until:
+            try:
+                return do(self._first)
+            except self._failures as error:
+                self._second_until = self._clock.monotonic() + SECOND_CHANCE
+                self._say(error)
+        return do(self._second)
 
-class _Registry:
-    """The limiters of this process: one for each key and set of limits, shared by all who use that key."""
-
-    def __init__(self) -> None:
-        self._limiters: dict[tuple[str, tuple[Limit, ...]], MemoryLimiter] = {}
-        self._lock = threading.Lock()
-
-    def get(self, owner: str, limits: tuple[Limit, ...]) -> MemoryLimiter:
-        with self._lock:
-            return self._limiters.setdefault((owner, limits), MemoryLimiter(limits))
+    def _say(self, error: Exception) -> None:
+        level = logging.DEBUG if self._subject in _reported else logging.WARNING
+        _reported.add(self._subject)
+        log.log(level, "%s cannot be used (%s); %s.", self._subject, error, self._consequence)
 
 
-_registry = _Registry()
+class Portion:
+    """A part of a budget, for calls that must not keep others waiting, such as polls.
+
+    A call takes a slot of the part first and one of the whole only then. So a long line of polls stands in the part,
+    and whoever takes from the whole directly does not queue behind it.
+
+    :param part: keeps a part of the limits.
+    :param whole: keeps all of the limits.
+    :param fraction: the size of the part.
+    """
+
+    def __init__(self, part: Limiter, whole: Limiter, fraction: float) -> None:
+        self._part = part
+        self._whole = whole
+        self._fraction = fraction
+
+    def acquire(self, timeout: float) -> float:
+        """See :meth:`Limiter.acquire`; if only the whole is used up, a slot of the part stays taken."""
+        waited = self._part.acquire(timeout)
+        return waited + self._whole.acquire(max(0.0, timeout - waited))
+
+    def pause(self, seconds: float) -> None:
+        """See :meth:`Limiter.pause`; it holds for the whole."""
+        self._whole.pause(seconds)
+
+    def announce(self, requests: int) -> None:
+        """See :meth:`Limiter.announce`."""
+        self._whole.announce(requests)
+        self._part.announce(max(1, int(requests * self._fraction)))
+
+    def status(self) -> LimiterStatus:
+        """See :meth:`Limiter.status`; that of the part."""
+        return self._part.status()
 
 
-def _forget_parent() -> None:
-    # A fork may happen while another thread holds one of the locks, which nobody would ever release in the child.
-    global _registry
-    _registry = _Registry()
+def open_limiter(
+    owner: str,
+    limits: tuple[Limit, ...],
+    *,
+    store: str = "",
+    state_dir: str = "",
+    fallback: bool = False,
+    portion: float = 1.0,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Limiter:
+    """The limiter that keeps the limits of a key.
 
+    Within a process, everyone who opens the same one shares it; it may be used by any thread and after a fork.
 
-os.register_at_fork(after_in_child=_forget_parent)
+    :param owner: a digest that stands for base URL, key and endpoint class; never the key.
+    :param limits: the limits to keep, all of them at once.
+    :param store: where the bookings are kept: empty for a file that all processes of this host share, ``memory`` for
+        this process alone, or a ``redis://``, ``rediss://`` or ``unix://`` URL for all hosts that use it.
+    :param state_dir: directory of the file, see :mod:`state_dir`.
+    :param fallback: whether to use the host's file, with one warning, while Redis cannot be used.
+    :param portion: the part of the budget that the caller may use, for calls such as polls; see :class:`Portion`.
+    :param clock: the time to live by.
+    :raises AvalaConfigurationError: if an argument cannot be used, naming it.
+    """
+    if portion != 1:
+        part = tuple(limit.share(portion, "portion") for limit in limits)
+        alike = partial(open_limiter, store=store, state_dir=state_dir, fallback=fallback, clock=clock)
+        return Portion(alike(f"{owner}, portion {portion:g}", part), alike(owner, limits), portion)
+    key = (owner, limits, store, state_dir, fallback, clock)
+    with _registry_lock:
+        if key not in _registry:
+            _registry[key] = _open(owner, limits, store, state_dir, fallback, clock)
+        return _registry[key]
 
 
 def shared_limiter(owner: str, limits: tuple[Limit, ...]) -> Limiter:
@@ -181,4 +178,61 @@ def shared_limiter(owner: str, limits: tuple[Limit, ...]) -> Limiter:
     :param owner: a digest that stands for base URL, key and endpoint class.
     :param limits: the limits to keep.
     """
-    return _registry.get(owner, limits)
+    return open_limiter(owner, limits, store="memory")
+
+
+def _open(
+    owner: str, limits: tuple[Limit, ...], store: str, state_dir: str, fallback: bool, clock: Clock
+) -> Limiter:
+    if store == "memory":
+        return MemoryLimiter(limits, clock)
+    if not store:
+        return _host_wide(owner, limits, state_dir, clock)
+    if not store.startswith(REDIS_SCHEMES):
+        scheme = store.partition("://")[0] if "://" in store else store
+        raise AvalaConfigurationError(
+            f"rate_limit_store: {scheme!r} is not a known store; leave it empty (this host), or set it to 'memory'"
+            f" (this process) or to a URL that begins with {', '.join(REDIS_SCHEMES)}"
+        )
+    from airflow_provider_avala.api.redis_ring import RedisRing
+
+    redis = RedisRing(owner, limits, store, clock)
+    if not fallback:
+        return redis
+    return WithFallback(
+        redis,
+        _host_wide(owner, limits, state_dir, clock),
+        failures=AvalaConnectionError,
+        subject=f"rate_limit_store {redis.address}",
+        consequence="meanwhile the rate limits are shared within this host only",
+        clock=clock,
+    )
+
+
+def _host_wide(owner: str, limits: tuple[Limit, ...], state_dir: str, clock: Clock) -> Limiter:
+    from airflow_provider_avala.api.ring import FileRing
+
+    ring = FileRing(owner, limits, state_dir, clock)
+    return WithFallback(
+        ring,
+        MemoryLimiter(limits, clock),
+        failures=OSError,
+        subject=f"the state directory {ring.directory}",
+        consequence="meanwhile the rate limits are kept within this process only; to share them within this host, set"
+        " [avala] state_dir to a directory that the user of this process can write to",
+        clock=clock,
+    )
+
+
+_reported: set[str] = set()
+_registry: dict[tuple[object, ...], Limiter] = {}
+_registry_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    # A fork may happen while another thread holds the lock, which nobody would ever release in the child.
+    global _registry_lock
+    _registry_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
