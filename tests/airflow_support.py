@@ -23,7 +23,7 @@ from airflow_provider_avala.emulator import Emulator, running_emulator
 CONN_ID = "avala_default"
 MODES = ("poke", "reschedule", "deferrable")
 #: No test shall wait for a rate limit, and none for long.
-EXTRA = {"rate_limits": "100000/1", "max_retry_seconds": 5}
+EXTRA = {"rate_limits": "100000/1", "rate_limit_store": "memory", "max_retry_seconds": 5}
 
 
 @pytest.fixture(scope="module")

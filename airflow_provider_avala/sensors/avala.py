@@ -132,6 +132,9 @@ class AvalaExportSensor(BaseSensorOperator):
         """Go on after a deferral, with the outcomes of :meth:`execute`.
 
         The base class would let ``soft_fail`` hide every error here, a wrong key included; so it is passed over.
+
+        :param next_method: what Airflow resumes the task with: the name of a method, or ``__fail__``.
+        :param next_kwargs: the arguments of that.
         """
         with self._outcomes():
             if is_backstop(next_method, next_kwargs):
