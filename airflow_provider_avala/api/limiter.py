@@ -48,8 +48,7 @@ class WithFallback:
     :param first: the limiter to use.
     :param second: the one to use while the first fails.
     :param failures: what the first raises when it fails.
-    :param subject: what has failed then, for the warning.
-    :param consequence: what the second means for the user, for the warning.
+    :param warning: what that means for the user, with ``%s`` for the failure.
     :param clock: the time to live by.
     """
 
@@ -59,15 +58,13 @@ class WithFallback:
         second: Limiter,
         *,
         failures: type[Exception],
-        subject: str,
-        consequence: str,
+        warning: str,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._first = first
         self._second = second
         self._failures = failures
-        self._subject = subject
-        self._consequence = consequence
+        self._warning = warning
         self._clock = clock
         self._second_until = 0.0
 
@@ -97,9 +94,9 @@ class WithFallback:
         return do(self._second)
 
     def _say(self, error: Exception) -> None:
-        level = logging.DEBUG if self._subject in _reported else logging.WARNING
-        _reported.add(self._subject)
-        log.log(level, "%s cannot be used (%s); %s.", self._subject, error, self._consequence)
+        level = logging.DEBUG if self._warning in _said else logging.WARNING
+        _said.add(self._warning)
+        log.log(level, self._warning, error)
 
 
 class Portion:
@@ -203,8 +200,7 @@ def _open(
         redis,
         _host_wide(owner, limits, state_dir, clock),
         failures=AvalaConnectionError,
-        subject=f"rate_limit_store {redis.address}",
-        consequence="meanwhile the rate limits are shared within this host only",
+        warning=f"The rate limits are shared within this host only until {redis.address} answers again: %s.",
         clock=clock,
     )
 
@@ -217,14 +213,13 @@ def _host_wide(owner: str, limits: tuple[Limit, ...], state_dir: str, clock: Clo
         ring,
         MemoryLimiter(limits, clock),
         failures=OSError,
-        subject=f"the state directory {ring.directory}",
-        consequence="meanwhile the rate limits are kept within this process only; to share them within this host, set"
-        " [avala] state_dir to a directory that the user of this process can write to",
+        warning=f"The rate limits are kept within this process only, because the directory {ring.directory} cannot be"
+        " used (%s). Set [avala] state_dir to a directory on a local disk that this process can write to.",
         clock=clock,
     )
 
 
-_reported: set[str] = set()
+_said: set[str] = set()
 _registry: dict[tuple[object, ...], Limiter] = {}
 _registry_lock = threading.Lock()
 

@@ -146,8 +146,8 @@ class RedisRing(BookingLimiter):
             ) from None
         except self._redis.RedisError as error:
             raise AvalaConnectionError(
-                f"rate_limit_store: {self.address} cannot be used: {self._safe(error)}; start it, or let the host keep"
-                " the limits meanwhile (rate_limit_store_fallback)",
+                f"rate_limit_store: {self.address} cannot be used: {self._safe(error)};"
+                " check that it runs and that this host can reach it",
                 sent=False,
             ) from None
 
