@@ -22,8 +22,10 @@ def readable(lines: Iterable[str]) -> list[str]:
         if event.startswith(("::group::", "::endgroup::")):
             continue
         shown.append(f"{record.get('level', ''):<8} {event}")
-        causes = record.get("error_detail") or []
-        shown += [f"         {cause['exc_type']}: {cause['exc_value']}" for cause in causes]
+        causes = {
+            cause["exc_value"]: cause["exc_type"] for cause in reversed(record.get("error_detail") or [])
+        }
+        shown += [f"         {kind}: {text}" for text, kind in reversed(causes.items())]
     return shown
 
 

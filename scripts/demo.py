@@ -18,24 +18,14 @@ from scripts.airflow_logs import tail
 from scripts.console import CROSS, TICK, WIDTH, elapsed, say, step
 from scripts.local_airflow import LocalAirflow
 from scripts.local_avala import LocalAvala, start_avala
-from scripts.processes import LocalError, ProcessFailed, end_on_signals, only_one
-from scripts.troubles import explain
+from scripts.processes import LocalError, end_on_signals, only_one
+from scripts.troubles import DISK_IS_FULL, explain
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".demo"
 DAG_ID = "avala_quickstart"
-NEEDED_BYTES = 200_000_000
-
-
-class RunFailed(LocalError):
-    """The DAG run did not succeed.
-
-    :param logs: of the task that failed, oldest first
-    """
-
-    def __init__(self, message: str, logs: list[Path]) -> None:
-        super().__init__(message)
-        self.logs = logs
+NEEDED_BYTES = 50_000_000
+FULL_BYTES = 1_000_000  # programs that find the disk full cannot even write that into their logs
 
 
 def main() -> int:
@@ -49,7 +39,7 @@ def main() -> int:
         say(f"\n  {CROSS} interrupted; everything that was started has been stopped")
         return 130
     except (LocalError, OSError) as error:
-        report(error)
+        report(error, FOLDER)
         return 1
     return 0
 
@@ -98,7 +88,7 @@ def demo(folder: Path) -> None:
 def run(airflow: LocalAirflow) -> None:
     """Trigger the DAG through the REST API and tell each change until it has succeeded.
 
-    :raises RunFailed: when it has not
+    :raises LocalError: when it has not
     """
     with step(f"DAG {DAG_ID}: parsed and triggered through the REST API"):
         airflow.wait_for_dag(DAG_ID)
@@ -112,7 +102,7 @@ def run(airflow: LocalAirflow) -> None:
     failed = [task_id for task_id, state in states.items() if state == "failed"]
     if failed or set(states.values()) != {"success"}:
         name = failed[0] if failed else next(iter(states), "")
-        raise RunFailed(f"the DAG run failed in {name!r}", airflow.task_logs(DAG_ID, run_id, name))
+        raise LocalError(f"the DAG run failed in {name!r}", airflow.task_logs(DAG_ID, run_id, name))
 
 
 TOLD = {"running", "deferred", "success", "failed", "up_for_retry", "upstream_failed"}
@@ -161,19 +151,15 @@ def short(path: Path) -> str:
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
-def report(error: LocalError | OSError) -> None:
-    """Say what is wrong, what helps, and show the end of the log that knows more."""
+def report(error: LocalError | OSError, folder: Path) -> None:
+    """Say what is wrong, what helps, and show the end of the logs that know more."""
+    logs = error.logs if isinstance(error, LocalError) else []
     say(f"  {CROSS} {error}")
-    logs = (
-        error.logs
-        if isinstance(error, RunFailed)
-        else [error.log]
-        if isinstance(error, ProcessFailed)
-        else []
-    )
-    known = explain("\n".join(tail(log, 200) for log in logs) or str(error))
-    if known:
-        say(f"    {known}")
+    remedy = explain("\n".join([str(error), *(tail(log, 200) for log in logs)]))
+    if folder.exists() and shutil.disk_usage(folder).free < FULL_BYTES:
+        remedy = DISK_IS_FULL
+    if remedy:
+        say(f"    {remedy}")
     for log in logs:
         say(f"\n    The end of {short(log)}:\n")
         say(tail(log))

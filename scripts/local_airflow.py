@@ -133,7 +133,7 @@ class LocalAirflow:
                     check=False,
                 )
             if done.returncode:
-                raise ProcessFailed(f"`airflow {arguments[0]} {arguments[1]}` failed", log)
+                raise ProcessFailed(f"`airflow {arguments[0]} {arguments[1]}` failed", [log])
 
     def start(self) -> None:
         """Start every component, each with a log file of its own."""

@@ -21,18 +21,19 @@ POLL_SECONDS = 0.2
 
 
 class LocalError(Exception):
-    """Something on this machine stands in the way; the message says what, and where to look."""
+    """Something on this machine stands in the way.
+
+    :param message: what
+    :param logs: files that tell more
+    """
+
+    def __init__(self, message: str, logs: Iterable[Path] = ()) -> None:
+        super().__init__(message)
+        self.logs = list(logs)
 
 
 class ProcessFailed(LocalError):
-    """A child process ended although it should be running.
-
-    :param log: the file that holds what it printed
-    """
-
-    def __init__(self, message: str, log: Path) -> None:
-        super().__init__(message)
-        self.log = log
+    """A child process ended badly, or although it should be running."""
 
 
 class ChildProcess:
@@ -63,7 +64,7 @@ class ChildProcess:
         """Raise :class:`ProcessFailed` if the child has ended."""
         code = self.popen.poll()
         if code is not None:
-            raise ProcessFailed(f"{self.name} ended with exit code {code}", self.log)
+            raise ProcessFailed(f"{self.name} ended with exit code {code}", [self.log])
 
     def stop(self, *, grace_seconds: float = 5.0) -> None:
         """End the child and everything it has started; see :func:`stop_all`."""

@@ -36,7 +36,7 @@ def main() -> int:
         say("\n  Stopped everything; nothing is left running")
         return 0
     except (LocalError, OSError) as error:
-        report(error)
+        report(error, FOLDER)
         return 1
     return 0
 

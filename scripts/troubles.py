@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
+DISK_IS_FULL = "The disk is full: free some space and run make again."
+
 KNOWN = (
-    (
-        r"No space left on device|database or disk is full",
-        "The disk is full: free some space and run make again.",
-    ),
+    (r"No space left on device|database or disk is full", DISK_IS_FULL),
     (
         r"[Aa]ddress already in use|Connection in use",
         "A port of 127.0.0.1 is taken by another program: run make again, or choose another port.",

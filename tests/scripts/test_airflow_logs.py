@@ -13,8 +13,9 @@ BROKEN = {
     "event": "Task failed with exception",
     "level": "error",
     "error_detail": [
-        {"exc_type": "AirflowFailException", "exc_value": "400 Bad Request", "frames": []},
+        {"exc_type": "AirflowFailException", "exc_value": "projects: unknown", "frames": []},
         {"exc_type": "AvalaValidationError", "exc_value": "projects: unknown", "frames": []},
+        {"exc_type": "HTTPError", "exc_value": "400 Bad Request", "frames": []},
     ],
 }
 
@@ -36,8 +37,8 @@ BROKEN = {
             json.dumps(BROKEN),
             [
                 "error    Task failed with exception",
-                "         AirflowFailException: 400 Bad Request",
-                "         AvalaValidationError: projects: unknown",
+                "         AirflowFailException: projects: unknown",
+                "         HTTPError: 400 Bad Request",
             ],
         ),
     ],

@@ -47,7 +47,8 @@ def test_a_child_that_ends_is_an_error_that_names_its_log(tmp_path: Path) -> Non
     brief = child("print('I give up'); raise SystemExit(3)", tmp_path)
     with pytest.raises(ProcessFailed, match="child ended with exit code 3") as caught:
         wait_until(lambda: False, 20, "nothing", children=[brief])
-    assert caught.value.log.read_text() == "I give up\n"
+    [log] = caught.value.logs
+    assert log.read_text() == "I give up\n"
 
 
 def test_waiting_ends_at_the_deadline_and_says_what_for() -> None:
