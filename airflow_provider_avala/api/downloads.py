@@ -183,15 +183,13 @@ class _Transfer:
         else:
             part.restart(found.etag, found.total)
             self.checksums = checksums
-        begin = size = part.size
+        size = part.size
         for chunk in _chunks(response):
             part.append(chunk)
             size += len(chunk)
             if size > self._most:
                 self._most, self._progress_at = size, self._clock.monotonic()
                 self._attempts, self._refreshed = 0, False
-        if found.length is not None and size - begin != found.length:
-            raise _InterruptedError(f"the answer ended after {size - begin} of {found.length} bytes")
         if found.total is not None and size != found.total:
             raise _InterruptedError(f"{size} of {found.total} bytes have arrived")
 

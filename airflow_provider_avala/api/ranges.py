@@ -34,14 +34,12 @@ class Judgement:
 
     :param action: what to do.
     :param reason: why, for messages.
-    :param length: bytes that the body must have, if announced.
     :param total: bytes that the whole file must have, if announced.
     :param etag: strong ETag of the content, if it has one.
     """
 
     action: Action
     reason: str = ""
-    length: int | None = None
     total: int | None = None
     etag: str | None = None
 
@@ -68,8 +66,7 @@ def judge(
         if problem := _unusable(headers, zip_announced):
             return Judgement(Action.FAIL, problem)
         if status == 200:
-            length = _length(headers)
-            return Judgement(Action.REWRITE, "", length, length, strong_etag(headers))
+            return Judgement(Action.REWRITE, "", _length(headers), strong_etag(headers))
         return _judge_range(headers, have, etag, total)
     if status == 416 and have:
         return Judgement(Action.RESTART, "the server has no such range")
@@ -109,7 +106,7 @@ def _judge_range(headers: Mapping[str, str], have: int, etag: str | None, total:
         return Judgement(Action.RESTART, "the server sent another part of the file than was asked for")
     if headers.get("ETag", etag) != etag or (total is not None and size != total):
         return Judgement(Action.RESTART, "the file was changed on the server")
-    return Judgement(Action.APPEND, "", last - first + 1, size, etag)
+    return Judgement(Action.APPEND, "", size, etag)
 
 
 def _unusable(headers: Mapping[str, str], zip_announced: bool) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from pathlib import Path
@@ -93,6 +94,28 @@ def test_the_first_bad_line_is_named_with_its_reason(file, data, line, reason):
     assert f"line {line} of " in str(caught.value)
     assert "items.jsonl" in str(caught.value)
     assert reason in str(caught.value)
+
+
+class Endless:
+    """A line without an end, in a handle that can do no more than it has to."""
+
+    blocks = 0
+
+    def open(self, mode):
+        return contextlib.nullcontext(self)
+
+    def seek(self, offset):
+        return offset
+
+    def read(self, size):
+        self.blocks += 1
+        assert self.blocks < 20
+        return b"x" * size
+
+
+def test_a_line_without_an_end_is_not_read_to_its_end():
+    with pytest.raises(AvalaConfigurationError, match="is longer than the 5000000 bytes"):
+        split(Endless(), part_size=5_000_000)
 
 
 def test_deep_nesting_is_refused_not_fatal(file):

@@ -23,7 +23,7 @@ from airflow_provider_avala.api.errors import (
 )
 from airflow_provider_avala.api.uploads import UploadSummary, outcome_unknown, stated_count, upload_items
 from tests.api.item_server import LINE, sender, stored
-from tests.api.loopback import Server
+from tests.api.loopback import Clock, Server
 from tests.api.test_multipart import parse
 
 
@@ -221,6 +221,43 @@ def test_many_ranges_are_shortened(tmp_path):
         upload_items(sender(server), "ds_1", paths, concurrency=1)
 
     assert "3 more ranges" in str(caught.value)
+
+
+class Impatient(Clock):
+    """A minute passes whenever somebody looks."""
+
+    def monotonic(self):
+        self.now += 60
+        return self.now
+
+
+def test_an_interrupted_upload_breaks_off_what_is_being_sent(tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_bytes((b'{"a":"%s"}\n' % (b"x" * 99_991)) * 40)
+    under_way, interrupted, broke_off = threading.Event(), threading.Event(), threading.Event()
+
+    def send(body, headers):
+        if threading.current_thread().name == "avala-upload-0":
+            assert under_way.wait(10)
+            return
+        chunks = iter(body)
+        next(chunks), next(chunks)
+        under_way.set()
+        assert interrupted.wait(10)
+        with pytest.raises(Exception, match="the upload was stopped"):
+            next(chunks)
+        broke_off.set()
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upload_items(
+            send, "ds_1", path, part_size=2_000_000, concurrency=2, progress=interrupt, clock=Impatient()
+        )
+    interrupted.set()
+
+    assert broke_off.wait(10)
 
 
 def test_a_killed_task_ends_although_a_part_waits_for_its_answer(items_file):
