@@ -10,9 +10,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 _MAX_WORDS = 500
+_MAX_MESSAGES = 50
+_MAX_ERROR_BODY = 10 * 1024 * 1024
+#: The key under which messages about no particular field are kept, as the API itself does.
+NO_FIELD = "non_field_errors"
 
 
 class UnknownEnvelopeError(ValueError):
@@ -28,19 +33,27 @@ class Page:
     :param cursor: how to ask for the next page, if the API names it by cursor.
     """
 
-    items: list[dict[str, Any]]
-    next_url: str | None = None
+    items: list[dict[str, Any]] = field(repr=False)
+    next_url: str | None = field(default=None, repr=False)
     cursor: str | None = None
 
 
 @dataclass(frozen=True)
 class ErrorWords:
-    """What an error answer says, whatever its envelope."""
+    """What an error answer says, whatever its envelope.
+
+    :param detail: its words for people.
+    :param code: its word for programs.
+    :param doc_url: its link to the documentation of ``code``.
+    :param field_errors: its messages for each field of the request.
+    :param is_avala: whether the envelope is one of Avala's, so that no gateway or foreign server said it.
+    """
 
     detail: str = ""
     code: str | None = None
     doc_url: str | None = None
     field_errors: dict[str, list[str]] = field(default_factory=dict)
+    is_avala: bool = False
 
 
 def read_page(payload: Any) -> Page:
@@ -51,17 +64,41 @@ def read_page(payload: Any) -> Page:
     """
     if isinstance(payload, list):
         return Page(_resources(payload))
-    if isinstance(payload, Mapping) and isinstance(payload.get("results"), list):
-        return Page(_resources(payload["results"]), next_url=_text_or_none(payload, "next"))
-    if isinstance(payload, Mapping) and isinstance(payload.get("items"), list):
-        cursor = _text_or_none(payload, "cursor")
-        has_more = payload.get("has_more", cursor is not None)
-        if not isinstance(has_more, bool):
-            raise UnknownEnvelopeError(f"'has_more' is {has_more!r}, expected true or false")
-        if has_more and cursor is None:
-            raise UnknownEnvelopeError("'has_more' is true but there is no 'cursor' to ask for the rest")
-        return Page(_resources(payload["items"]), cursor=cursor if has_more else None)
-    raise UnknownEnvelopeError(f"expected a list with 'results' or 'items', got {describe(payload)}")
+    lists = (
+        [payload[key] for key in ("results", "items") if isinstance(payload.get(key), list)]
+        if (isinstance(payload, Mapping))
+        else []
+    )
+    if not lists:
+        raise UnknownEnvelopeError(f"expected a list with 'results' or 'items', got {describe(payload)}")
+    items = _resources(lists[0])
+    if next_url := _next_url(payload):
+        return Page(items, next_url=next_url)
+    return Page(items, cursor=_next_cursor(payload, len(items)))
+
+
+def _next_url(payload: Mapping[str, Any]) -> str | None:
+    value = payload.get("next")
+    if value is not None and not isinstance(value, str):
+        raise UnknownEnvelopeError(f"'next' is {describe(value)}, expected text or null")
+    return value or None
+
+
+def _next_cursor(payload: Mapping[str, Any], size: int) -> str | None:
+    cursor = payload.get("cursor")
+    if cursor is not None and (isinstance(cursor, bool) or not isinstance(cursor, str | int)):
+        raise UnknownEnvelopeError(f"'cursor' is {describe(cursor)}, expected text or null")
+    has_more = payload.get("has_more", cursor not in (None, "") and "next" not in payload)
+    if not isinstance(has_more, bool):
+        raise UnknownEnvelopeError(f"'has_more' is {describe(has_more)}, expected true or false")
+    if has_more and cursor in (None, ""):
+        raise UnknownEnvelopeError("'has_more' is true but there is no 'cursor' to ask for the rest")
+    total = payload.get("total", payload.get("count"))
+    if not {"next", "cursor", "has_more"} & payload.keys() and isinstance(total, int) and total > size:
+        raise UnknownEnvelopeError(
+            f"it says that there are {total}, holds {size}, and names no way to the rest"
+        )
+    return str(cursor) if has_more else None
 
 
 def describe(payload: Any) -> str:
@@ -84,38 +121,48 @@ def _resources(values: list[Any]) -> list[dict[str, Any]]:
     return values
 
 
-def _text_or_none(payload: Mapping[str, Any], key: str) -> str | None:
-    value = payload.get(key)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if value is not None and not isinstance(value, str):
-        raise UnknownEnvelopeError(f"{key!r} is {describe(value)}, expected text or null")
-    return value or None
-
-
 def read_error(body: bytes, content_type: str = "") -> ErrorWords:
     """Read an error answer of any documented envelope; never fails.
 
     :param body: the answer's body as it arrived.
     :param content_type: its ``Content-Type`` header.
     """
+    body = body[:_MAX_ERROR_BODY]
     if not body.strip():
         return ErrorWords("the answer has no body")
     text = body.decode("utf-8", errors="replace")
     try:
-        payload = json.loads(text)
+        payload = _decoded(body, text)
     except (ValueError, RecursionError):
         return ErrorWords(_words_of_page(text, content_type))
-    if isinstance(payload, Mapping) and "error" in payload:
-        return _read_error_object(payload["error"])
-    if isinstance(payload, Mapping) and "detail" in payload:
+    if isinstance(payload, Mapping):
+        return _read_object(payload)
+    if isinstance(payload, list):
+        return ErrorWords(field_errors=field_messages(payload), is_avala=True)
+    return ErrorWords("" if payload is None else _shortened(str(payload)))
+
+
+def _decoded(body: bytes, text: str) -> Any:
+    try:
+        return json.loads(body)  # finds out by itself whether it is UTF-8, 16 or 32, with or without a mark
+    except UnicodeDecodeError:
+        return json.loads(text)
+
+
+def _read_object(payload: Mapping[str, Any]) -> ErrorWords:
+    if payload.get("detail") is not None:
         return _read_detail(payload)
-    if isinstance(payload, Mapping | list):
-        return ErrorWords(field_errors=field_messages(payload))
-    return ErrorWords(_shortened(str(payload)))
+    if payload.get("error") is not None:
+        return _read_error_object(payload["error"])
+    if {"detail", "error"} & payload.keys():
+        return ErrorWords()
+    if isinstance(payload.get("message"), str):
+        return _read_error_object(payload, is_avala=False)
+    says_fields = bool(payload) and any(isinstance(value, list | Mapping) for value in payload.values())
+    return ErrorWords(field_errors=field_messages(payload), is_avala=says_fields)
 
 
-def _read_error_object(error: Any) -> ErrorWords:
+def _read_error_object(error: Any, *, is_avala: bool = True) -> ErrorWords:
     if not isinstance(error, Mapping):
         return ErrorWords(_shortened(str(error)))
     return ErrorWords(
@@ -123,15 +170,20 @@ def _read_error_object(error: Any) -> ErrorWords:
         code=_slug(error.get("code")),
         doc_url=_slug(error.get("doc_url")),
         field_errors=field_messages(error.get("details")),
+        is_avala=is_avala,
     )
 
 
 def _read_detail(payload: Mapping[str, Any]) -> ErrorWords:
     detail = payload["detail"]
+    if isinstance(detail, Mapping) and isinstance(detail.get("message"), str):
+        return _read_error_object(detail)
     words, fields = ("", field_messages(detail)) if isinstance(detail, Mapping | list) else (str(detail), {})
-    if isinstance(payload.get("limit"), int) or isinstance(payload.get("used"), int):
-        words += f" (used {payload.get('used', '?')} of {payload.get('limit', '?')} bytes)"
-    return ErrorWords(_shortened(words), _slug(payload.get("code")), _slug(payload.get("doc_url")), fields)
+    quota = [f"{name} {payload[name]}" for name in ("limit", "used") if isinstance(payload.get(name), int)]
+    words += f" ({', '.join(quota)})" if quota else ""
+    return ErrorWords(
+        _shortened(words), _slug(payload.get("code")), _slug(payload.get("doc_url")), fields, True
+    )
 
 
 def field_messages(errors: Any) -> dict[str, list[str]]:
@@ -143,8 +195,11 @@ def field_messages(errors: Any) -> dict[str, list[str]]:
     :param errors: the part of the answer that holds the errors.
     """
     messages: dict[str, list[str]] = {}
-    for name, text in _walk(errors, ""):
-        messages.setdefault(name or "non_field_errors", []).append(_shortened(text))
+    found = list(islice(_walk(errors, ""), _MAX_MESSAGES + 1))
+    for name, text in found[:_MAX_MESSAGES]:
+        messages.setdefault(_shortened(name) or NO_FIELD, []).append(_shortened(text))
+    if len(found) > _MAX_MESSAGES:
+        messages.setdefault(NO_FIELD, []).append("and more.")
     return messages
 
 
@@ -187,5 +242,7 @@ def _slug(value: Any) -> str | None:
 
 
 def _shortened(text: str) -> str:
+    """Put a text on one line of bounded length, without anything that a terminal or a database takes amiss."""
+    text = "".join(char if char.isprintable() else " " for char in text[: 4 * _MAX_WORDS])
     text = " ".join(text.split())
     return text if len(text) <= _MAX_WORDS else text[: _MAX_WORDS - 1] + "…"

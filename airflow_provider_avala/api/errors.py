@@ -26,12 +26,13 @@ The statuses and what to do about each follow the API's errors page (``/docs/api
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_avala.api import envelopes, policy
-from airflow_provider_avala.api.secrets import without_signed_urls
+from airflow_provider_avala.api.secrets import MASK, redact, without_signed_urls
 
 if TYPE_CHECKING:
     from airflow_provider_avala.api.models import Export
@@ -61,6 +62,7 @@ class AvalaApiError(AvalaError):
     :param doc_url: the API's link to its documentation of ``code``.
     :param retry_after: seconds that the server asked to wait before the next attempt.
     :param request_id: the server's id of the request, for Avala's support.
+    :param is_avala: whether the answer has one of Avala's own envelopes; a gateway's page has not.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class AvalaApiError(AvalaError):
         doc_url: str | None = None,
         retry_after: float | None = None,
         request_id: str | None = None,
+        is_avala: bool = False,
     ) -> None:
         self.status_code = status_code
         self.method = method
@@ -85,6 +88,7 @@ class AvalaApiError(AvalaError):
         self.doc_url = doc_url
         self.retry_after = retry_after
         self.request_id = request_id
+        self.is_avala = is_avala
         super().__init__(self._message())
 
     @property
@@ -98,7 +102,7 @@ class AvalaApiError(AvalaError):
         if self.detail:
             parts.append(self.detail)
         if self.field_errors:
-            parts.append("; ".join(f"{name}: {' '.join(texts)}" for name, texts in self.field_errors.items()))
+            parts.append("; ".join(_about(name, texts) for name, texts in self.field_errors.items()))
         message = ": ".join(part.rstrip(".:") for part in parts) + "."
         advice = remedy(self.status_code, self.code, self.retry_after)
         if self.status_code >= 500 and self.method not in policy.IDEMPOTENT_METHODS:
@@ -239,6 +243,7 @@ def error_from_response(
     method: str,
     path: str,
     retry_after: float | None = None,
+    secrets: tuple[str, ...] = (),
 ) -> AvalaApiError:
     """Turn an error answer into the exception of its status.
 
@@ -248,23 +253,36 @@ def error_from_response(
     :param method: HTTP method of the request.
     :param path: path of the request; a query is cut off.
     :param retry_after: seconds that the server asked to wait, see :func:`policy.server_hint`.
+    :param secrets: what must not show in the error, although the server may repeat it.
     """
+
+    def shown(text: str) -> str:
+        return without_signed_urls(redact(text, *secrets))
+
     content_type = next((v for k, v in headers.items() if k.lower() == "content-type"), "")
-    said = envelopes.read_error(body, content_type)
     request_id = next((v for k, v in headers.items() if k.lower() in _REQUEST_ID_HEADERS), None)
+    for secret in filter(None, secrets):  # before the words are cut, which might leave a part of one
+        body = body.replace(secret.encode(), MASK.encode())
+    said = envelopes.read_error(body, content_type)
     return _class_of(status_code)(
         status_code,
         method=method.upper(),
         path=path.partition("?")[0],
-        code=said.code,
-        detail=without_signed_urls(said.detail),
+        code=said.code and shown(said.code),
+        detail=shown(said.detail),
         field_errors={
-            name: [without_signed_urls(text) for text in texts] for name, texts in said.field_errors.items()
+            shown(name): [shown(text) for text in texts] for name, texts in said.field_errors.items()
         },
-        doc_url=said.doc_url,
+        doc_url=said.doc_url and _shown_link(redact(said.doc_url, *secrets)),
         retry_after=retry_after,
-        request_id=request_id,
+        request_id=request_id and shown(request_id),
+        is_avala=said.is_avala,
     )
+
+
+def _shown_link(url: str) -> str:
+    page, hash_sign, anchor = url.partition("#")
+    return without_signed_urls(page) + hash_sign + without_signed_urls(anchor)
 
 
 def is_fatal(error: BaseException) -> bool:
@@ -284,7 +302,7 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, AvalaConnectionError):
         return error.transient
     if isinstance(error, AvalaApiError):
-        return not error.is_fatal
+        return error.status_code in (408, 429) or error.status_code >= 500
     return isinstance(error, AvalaProtocolError | AvalaRateLimitTimeout)
 
 
@@ -298,7 +316,7 @@ def remedy(status_code: int, code: str | None, retry_after: float | None = None)
     if code in _REMEDIES_BY_CODE:
         return _REMEDIES_BY_CODE[code]
     if status_code == HTTPStatus.TOO_MANY_REQUESTS and retry_after is not None:
-        return f"Wait {retry_after:.0f} s, then retry."
+        return f"Wait {math.ceil(retry_after)} s, then retry."
     if status_code >= 500:
         return "The fault is on Avala's side: retry later; if it persists, write to support@avala.ai."
     return _REMEDIES.get(status_code, "")
@@ -336,6 +354,10 @@ _CLASSES: dict[int, type[AvalaApiError]] = {
 }
 
 _REQUEST_ID_HEADERS = frozenset({"x-request-id", "x-correlation-id", "x-amzn-requestid", "cf-ray"})
+
+
+def _about(name: str, texts: list[str]) -> str:
+    return " ".join(texts if name == envelopes.NO_FIELD else (f"{name}:", *texts))
 
 
 def _class_of(status_code: int) -> type[AvalaApiError]:

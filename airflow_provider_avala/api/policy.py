@@ -6,7 +6,7 @@ the tests. The rules follow the API's errors page and its section on rate limits
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -16,6 +16,10 @@ from email.utils import parsedate_to_datetime
 BACKOFF_CAP = 30.0
 #: Waits that a server asks for are lengthened by up to this much, so that its clients do not come back all at once.
 SPREAD = 1.0
+#: No hint is longer than this many seconds, a year, whatever a server asks for.
+FAR_AWAY = 366 * 86400.0
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 #: Methods whose requests have the same effect whether they are sent once or twice.
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -85,14 +89,14 @@ def decide(
     :param failure: the failed attempt.
     :param attempt: how many attempts were made so far, 1 or more.
     :param elapsed: seconds since the first attempt began.
-    :param max_elapsed: seconds after which no attempt may begin.
+    :param max_elapsed: seconds after which no attempt may begin; 0 means one attempt.
     :param repeatable: whether the request may take effect twice without harm.
     :param chance: a random number between 0 and 1, the jitter.
     """
     if not is_retryable(failure, repeatable=repeatable):
         return Verdict(None, "not retryable")
     wait = wait_before(attempt, failure.hint, chance)
-    if elapsed + wait > max_elapsed:
+    if max_elapsed <= 0 or elapsed + wait > max_elapsed:
         return Verdict(None, f"the next attempt would be {elapsed + wait:.0f} s after the first")
     return Verdict(wait, "as the server asked" if failure.hint else "back-off")
 
@@ -123,7 +127,7 @@ def server_hint(status: int, headers: Mapping[str, str], now: float) -> float | 
     if hint is None and status == 429:
         reset = _number(lowered.get("x-ratelimit-reset", ""))
         hint = None if reset is None else reset - now
-    return None if hint is None else max(0.0, hint)
+    return None if hint is None else min(max(0.0, hint), FAR_AWAY)
 
 
 def _retry_after(value: str, now: float) -> float | None:
@@ -138,8 +142,4 @@ def _retry_after(value: str, now: float) -> float | None:
 
 
 def _number(value: str) -> float | None:
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return None if math.isnan(number) else number
+    return float(value) if _SECONDS.fullmatch(value) else None

@@ -10,16 +10,22 @@ from typing import Any
 MASK = "***"
 
 _URL_WITH_SECRET = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s\"'<>]+)")
+# What opens a signed URL, wherever it stands: in a relative URL, or behind a sign that ended the URL for the above.
+_SIGNATURE = re.compile(
+    r"(?P<name>\b(?:x-(?:amz|goog)-[a-z-]+|[a-z_-]*(?:signature|token|secret)|sig|api_?key|key-pair-id|policy)=)"
+    r"[^\s&\"'<>,;]+",
+    re.IGNORECASE,
+)
 _URL_KEYS = re.compile(r"(^|_)urls?$", re.IGNORECASE)
 _SECRET_KEYS = re.compile(r"secret|password|api_?key|token|credential|signature", re.IGNORECASE)
 
 
 def without_signed_urls(text: str) -> str:
-    """Mask what can be secret in the URLs of a text: credentials, query and fragment.
+    """Mask what can be secret in the URLs of a text: credentials, query, fragment and, anywhere, signatures.
 
     :param text: any text, for example an error message of the API.
     """
-    return _URL_WITH_SECRET.sub(_masked_url, text)
+    return _SIGNATURE.sub(rf"\g<name>{MASK}", _URL_WITH_SECRET.sub(_masked_url, text))
 
 
 def _masked_url(match: re.Match[str]) -> str:
