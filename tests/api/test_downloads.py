@@ -182,6 +182,27 @@ def test_a_task_goes_on_where_the_one_before_it_was_cut_off(target):
     assert leftovers(target.parent) == ["export.bin"]
 
 
+def test_a_task_that_ended_before_the_check_is_not_repeated(target):
+    with PartFile(target) as part:
+        part.restart('"v1"', len(DATA))
+        part.append(DATA)
+    with Server(serve()) as server:
+        fetch(server, target)
+
+    assert [seen.headers["Range"] for seen in server.seen] == ["bytes=899999-"]
+    assert target.read_bytes() == DATA
+
+
+def test_a_part_longer_than_the_file_starts_over(target):
+    with PartFile(target) as part:
+        part.restart('"v1"', len(DATA))
+        part.append(DATA + b"more")
+    with Server(serve()) as server:
+        fetch(server, target)
+
+    assert target.read_bytes() == DATA
+
+
 def test_two_exports_to_one_target_do_not_share_what_arrived(target):
     with Server(in_turn(serve(cuts=[600_000]), lambda exchange, seen, number: exchange.reset())) as server:
         with pytest.raises(AvalaDownloadError):
