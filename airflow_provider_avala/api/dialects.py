@@ -6,10 +6,11 @@ sends is recognised by its shape, whatever the dialect: see :mod:`.envelopes`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 
@@ -135,9 +136,17 @@ def segment(value: str, field: str) -> str:
     """
     if not isinstance(value, str) or not value.strip():
         raise AvalaConfigurationError(f"{field}: {value!r} is not an id; give the id as text")
-    if value in (".", ".."):
+    if _climbs(value):
         raise AvalaConfigurationError(f"{field}: {value!r} is not an id but a path")
-    return quote(value, safe="")
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        raise AvalaConfigurationError(f"{field}: {value!r} is not an id: it holds half a character") from None
+
+
+def _climbs(text: str) -> bool:
+    """Whether a server that decodes before it splits would find a step to another folder in it."""
+    return not {".", ".."}.isdisjoint(re.split(r"[/\\]", text))
 
 
 def _check_target(request: ExportRequest) -> None:
@@ -152,15 +161,15 @@ def _check_target(request: ExportRequest) -> None:
 
 
 def _clean(endpoint: str) -> str:
-    if not isinstance(endpoint, str) or not endpoint.strip("/ "):
+    stripped = endpoint.strip().strip("/") if isinstance(endpoint, str) else ""
+    if not stripped:
         raise AvalaConfigurationError(f"endpoint: {endpoint!r} names no resource, for example '/datasets/'")
-    if "?" in endpoint or "#" in endpoint:
-        raise AvalaConfigurationError(
-            f"endpoint: {endpoint.partition('?')[0]!r} must not contain a query; pass it as params"
-        )
-    if "://" in endpoint or "\\" in endpoint or not endpoint.isprintable():
+    if "?" in stripped or "#" in stripped:
+        shown = re.split(r"[?#]", stripped)[0]
+        raise AvalaConfigurationError(f"endpoint: {shown!r} must not contain a query; pass it as params")
+    if "://" in stripped or "\\" in stripped or not stripped.isprintable():
         raise AvalaConfigurationError("endpoint: must be relative to the base URL, for example '/datasets/'")
-    parts = endpoint.strip("/").split("/")
-    if any(part.replace("%2e", ".").replace("%2E", ".") in ("", ".", "..") for part in parts):
+    parts = stripped.split("/")
+    if any(not part.strip() or _climbs(unquote(part)) for part in parts):
         raise AvalaConfigurationError(f"endpoint: {endpoint!r} has an empty, '.' or '..' segment")
     return "/" + "/".join(parts)

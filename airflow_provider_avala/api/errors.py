@@ -197,7 +197,7 @@ class AvalaExportFailedError(AvalaError):
         self.export = export
         super().__init__(
             f"export {export.id} ended with status {export.status!r}"
-            + (f": {without_signed_urls(export.error)}" if export.error else "")
+            + (f": {export.error}" if export.error else "")
             + ". Look at the export in Avala, then create a new one."
         )
 

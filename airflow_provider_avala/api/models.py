@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from airflow_provider_avala.api.envelopes import describe
 from airflow_provider_avala.api.errors import AvalaProtocolError
-from airflow_provider_avala.api.secrets import without_secrets
+from airflow_provider_avala.api.secrets import without_secrets, without_signed_urls
 
 _SUCCESS = frozenset({"exported", "completed"})
 _FAILURE = frozenset({"failed", "error", "canceled", "cancelled", "expired"})
@@ -49,7 +49,7 @@ class Resource:
         :raises AvalaProtocolError: if it is not an object with an id.
         """
         identity = payload.get("uid") or payload.get("id") if isinstance(payload, Mapping) else None
-        if not isinstance(identity, str | int) or isinstance(identity, bool):
+        if not isinstance(identity, str | int) or isinstance(identity, bool) or identity == "":
             kind = cls.__name__.lower()
             raise AvalaProtocolError(f"expected {kind} with 'uid' or 'id', got {describe(payload)}")
         return cls(id=str(identity), **cls._fields(payload), raw=dict(payload))
@@ -91,7 +91,7 @@ class Export(Resource):
             "download_url": _text(payload, "download_url") or None,
             "done_tasks": _count(payload.get("exported_task_count")),
             "total_tasks": _count(payload.get("total_task_count")),
-            "error": _text(payload, "error") or _text(payload, "error_message"),
+            "error": without_signed_urls(_text(payload, "error") or _text(payload, "error_message")),
         }
 
     @property

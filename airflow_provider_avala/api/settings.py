@@ -13,11 +13,12 @@ from urllib.parse import SplitResult, urlsplit
 from airflow_provider_avala.api.dialects import CURRENT, LEGACY, Dialect
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.api.limiter import Limit, parse_limits
-from airflow_provider_avala.api.secrets import MASK
+from airflow_provider_avala.api.secrets import MASK, without_signed_urls
 
 DEFAULT_BASE_URL = "https://api.avala.ai/api/v1"
 _LEGACY_HOST = "server.avala.ai"
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ class Settings:
 
         :param host: base URL of the API.
         :param port: port of the base URL, unless the URL names it.
-        :param schema: path of the base URL, unless the URL has one.
+        :param schema: path of the base URL, or its scheme, unless the URL has them.
         :param password: the API key.
         :param extra: the connection's extra fields.
         :raises AvalaConfigurationError: naming the first field that cannot be used, and why.
@@ -110,12 +111,20 @@ def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of a URL: what has to be equal for the key to be sent.
 
     :param url: an absolute http or https URL.
-    :raises ValueError: if it is none.
+    :raises ValueError: if it is none, or if one reader could see another host in it than the next one.
     """
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     if scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("not an absolute http or https URL")
+    # urlsplit drops line breaks, and takes for a user name what other readers of "http://a\\@b" take for the host.
+    if (
+        url != url.strip()
+        or set(url) & set("\t\r\n")
+        or not parts.netloc.isprintable()
+        or set(parts.netloc) & set("\\ ")
+    ):
+        raise ValueError("the host cannot be told for certain")
     return scheme, parts.hostname, parts.port or (443 if scheme == "https" else 80)
 
 
@@ -147,18 +156,36 @@ def _api_key(password: str | None) -> str:
 
 def _base_url(host: str | None, port: int | None, schema: str | None, allow_insecure_http: bool) -> str:
     text = (host or "").strip().rstrip("/") or DEFAULT_BASE_URL
+    path = (schema or "").strip().strip("/")
+    scheme, path = (path.lower(), "") if path.lower() in ("http", "https") else ("", path)
     if "://" not in text:
-        raise AvalaConfigurationError(
-            f"host: {text!r} is not a URL; give the whole base URL, for example 'https://{text}/api/v1'"
-        )
+        bare = text.rpartition("@")[2]
+        if not scheme:
+            raise AvalaConfigurationError(
+                f"host: {bare!r} is not a URL; give the whole base URL, for example 'https://{bare}/api/v1'"
+            )
+        text = f"{scheme}://{text}"
     try:
         parts = urlsplit(text)
         named_port = parts.port
     except ValueError as error:
         raise AvalaConfigurationError(f"host: this is not a URL: {error}") from None
     _check_base_url(parts, allow_insecure_http)
-    netloc = parts.netloc if named_port or not port else f"{parts.netloc.rstrip(':')}:{port}"
-    path = parts.path.rstrip("/") or (f"/{schema.strip('/')}" if schema and schema.strip("/") else "")
+    for field_name, beside, named in (
+        ("port", port or None, named_port),
+        ("schema", scheme, parts.scheme.lower()),
+        ("schema", path, parts.path.strip("/")),
+    ):
+        if beside and named and beside != named:
+            raise AvalaConfigurationError(
+                f"{field_name}: {beside!r} contradicts the host, which says {named!r}; leave the field empty"
+            )
+    if port and not 0 < port < 65536:
+        raise AvalaConfigurationError(
+            f"port: {port!r} is not a port; give one from 1 to 65535, or leave it empty"
+        )
+    netloc = f"{parts.netloc.rstrip(':')}:{port}" if port and named_port is None else parts.netloc
+    path = parts.path.rstrip("/") or (f"/{path}" if path else "")
     return f"{parts.scheme.lower()}://{netloc.lower()}{path}"
 
 
@@ -170,6 +197,10 @@ def _check_base_url(parts: SplitResult, allow_insecure_http: bool) -> None:
         raise AvalaConfigurationError("host: the base URL must hold no credentials; the key is the password")
     if parts.query or parts.fragment:
         raise AvalaConfigurationError(f"host: {shown!r} must have neither a query nor a fragment")
+    try:
+        origin(parts.geturl())
+    except ValueError as error:
+        raise AvalaConfigurationError(f"host: {shown!r} cannot be used: {error}") from None
     if parts.scheme.lower() == "http" and not (is_loopback(parts.hostname) or allow_insecure_http):
         raise AvalaConfigurationError(
             f"host: {shown!r} would send the API key unencrypted; use https://, or set the extra"
@@ -178,7 +209,9 @@ def _check_base_url(parts: SplitResult, allow_insecure_http: bool) -> None:
 
 
 def _given(extra: Mapping[str, Any]) -> dict[str, Any]:
-    given = {name.removeprefix("extra__avala__"): value for name, value in extra.items()}
+    if not isinstance(extra, Mapping):
+        raise AvalaConfigurationError('extra: must be a JSON object, for example {"dialect": "auto"}')
+    given = {str(name).removeprefix("extra__avala__"): value for name, value in extra.items()}
     unknown = sorted(given.keys() - _PARSERS.keys())
     if unknown:
         raise AvalaConfigurationError(
@@ -188,7 +221,8 @@ def _given(extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _wrong(name: str, value: Any, expected: str) -> AvalaConfigurationError:
-    return AvalaConfigurationError(f"extra {name}: {value!r} is not {expected}")
+    shown = value if value == MASK else without_signed_urls(repr(value))
+    return AvalaConfigurationError(f"extra {name}: {shown} is not {expected}")
 
 
 def _number(low: float, high: float, *, above: bool = False) -> Callable[[str, Any], float]:
@@ -273,9 +307,19 @@ def _proxies(name: str, value: Any) -> Mapping[str, str]:
             value = json.loads(value)
         except ValueError:
             raise _wrong(name, MASK, expected) from None
-    if not isinstance(value, Mapping) or not all(isinstance(url, str) for url in value.values()):
+    if not isinstance(value, Mapping) or not all(map(_is_proxy, value.keys(), value.values())):
         raise _wrong(name, MASK, expected)
     return dict(value)
+
+
+def _is_proxy(schemes: Any, url: Any) -> bool:
+    if not isinstance(schemes, str) or schemes.partition("://")[0] not in ("http", "https", "all"):
+        return False
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        return parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _web_url(name: str, value: Any) -> str:
