@@ -15,6 +15,7 @@ import fcntl
 import os
 import random
 import struct
+import time
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ LOCK_TIMEOUT = 5.0
 _MAGIC = b"avalaRL1"
 #: Magic, how many were ever booked, blocked until, announced limit.
 _HEADER = struct.Struct("=8sQdQ")
+#: No file is used so often.
+_NEVER = 2**60
 _SLOT = struct.Struct("=d")
 
 
@@ -109,19 +112,19 @@ class FileRing(BookingLimiter):
             os.close(descriptor)
 
     def _lock(self, descriptor: int) -> None:
-        deadline: float | None = None
+        deadline = 0.0
         while True:
             try:
                 return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                now = self._clock.monotonic()
+                now = time.monotonic()
                 deadline = deadline or now + LOCK_TIMEOUT
                 if now >= deadline:
                     raise TimeoutError(
                         f"a frozen process has held the lock of {self._name} for {LOCK_TIMEOUT:g} s"
                     ) from None
                 # Not a blocking flock: that would hang for ever behind a holder that is frozen.
-                self._clock.sleep(random.uniform(0.0005, 0.003))
+                time.sleep(random.uniform(0.0005, 0.003))
 
 
 class _Page:
@@ -132,8 +135,8 @@ class _Page:
         self._size = size
         length = _HEADER.size + _SLOT.size * size
         content = os.pread(descriptor, length + 1, 0)
-        self.is_new = len(content) != length or not content.startswith(_MAGIC)
-        if self.is_new:  # or foreign, or damaged
+        self.is_new = len(content) != length or not _is_sound(content)
+        if self.is_new:
             content = _MAGIC + bytes(length - len(_MAGIC))
         _, self.count, self.blocked, self.announced = _HEADER.unpack_from(content)
         self._ring = array("d", content[_HEADER.size :])
@@ -161,3 +164,9 @@ class _Page:
             self.is_new = False
         header = _HEADER.pack(_MAGIC, self.count, self.blocked, self.announced)
         os.pwrite(self._descriptor, header, 0)
+
+
+def _is_sound(content: bytes) -> bool:
+    """Whether this file is one of ours, as far as can be told, and not a foreign or damaged one."""
+    magic, count, _, _ = _HEADER.unpack_from(content)
+    return bool(magic == _MAGIC and count < _NEVER)

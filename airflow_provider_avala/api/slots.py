@@ -105,12 +105,13 @@ class Slots:
                 return None
             raise
         _held.add(descriptor)
-        return partial(_free_file, descriptor)
+        return partial(_free_file, descriptor, os.getpid())
 
 
-def _free_file(descriptor: int) -> None:
-    _held.discard(descriptor)
-    os.close(descriptor)
+def _free_file(descriptor: int, holder: int) -> None:
+    if holder == os.getpid():  # and not a child that was forked inside the block
+        _held.discard(descriptor)
+        os.close(descriptor)
 
 
 def _take_lock(name: str) -> Callable[[], None] | None:
