@@ -1,4 +1,4 @@
-"""One real Airflow and one Avala emulator for all end-to-end tests of a session."""
+"""One real Airflow and one Avala emulator for all end-to-end tests."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ ROOT = Path(__file__).parents[2]
 FOREVER = 24 * 3600.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def avala() -> Iterator[Emulator]:
     """An emulator with a key of its own, whose exports end only when a test says so."""
     with running_emulator(api_key=f"avk_right_{secrets.token_hex(16)}", export_seconds=FOREVER) as emulator:
         yield emulator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow(avala: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     """Airflow's own processes; the connections are given as environment variables."""
     home = tmp_path_factory.mktemp("airflow")
@@ -51,7 +51,7 @@ def airflow(avala: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def quickstart(airflow: LocalAirflow, avala: Emulator) -> Quickstart:
     """The quickstart DAG, triggered through the REST API; its export ends once the wait has been watched."""
     dag_id = "avala_quickstart"
@@ -79,7 +79,7 @@ def quickstart(airflow: LocalAirflow, avala: Emulator) -> Quickstart:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def failures(
     airflow: LocalAirflow, avala: Emulator, quickstart: Quickstart, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Run]:
