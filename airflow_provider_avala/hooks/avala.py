@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
-from airflow_provider_avala.api.errors import AvalaError
+from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaError
+from airflow_provider_avala.api.secrets import without_signed_urls
 from airflow_provider_avala.get_provider_info import get_provider_info
 
 if TYPE_CHECKING:
@@ -152,16 +157,36 @@ class AvalaHook(BaseHook):
         :param options: ``part_size`` in bytes and ``concurrency``, the number of parts in flight.
         :raises AvalaUploadError: if the upload stopped before its end.
         """
-        return self.client.upload_items(dataset_id, _openable(source), items=items, **options)
+        return self.client.upload_items(dataset_id, _openable(source, "source"), items=items, **options)
 
     def download_export(self, export_id: str, path: Any) -> DownloadSummary:
         """Download the file of a finished export: resumed after a cut, verified, then renamed into place.
 
+        On its way to an object storage it rests in a temporary folder of this machine, because only a whole and
+        verified file is to be seen there.
+
         :param export_id: its id.
-        :param path: local path or ObjectStoragePath; a folder if it ends with a slash or is one.
+        :param path: local path or object storage URL; a folder if it ends with a slash or is one.
+        :raises AvalaConfigurationError: if the path cannot be used.
         :raises AvalaDownloadError: if the export is not finished, or the file could not be had whole.
         """
-        return self.client.download_export(export_id, path)
+        if not str(path or "").strip():
+            raise AvalaConfigurationError(
+                f"path: {path!r} says not where to put the file; name a file or a folder"
+            )
+        place = _openable(path, "path")
+        if place is path:
+            return self.client.download_export(export_id, path)
+        is_folder = str(path).endswith("/") or place.is_dir()
+        if place.protocol == "file":
+            summary = self.client.download_export(export_id, place.path + "/" * is_folder)
+            return replace(summary, path=f"file://{summary.path}")
+        with tempfile.TemporaryDirectory(prefix="avala-export-") as folder:
+            name = "" if is_folder else place.name
+            summary = self.client.download_export(export_id, f"{folder}/{name}")
+            target = place / Path(summary.path).name if is_folder else place
+            _copy(Path(summary.path), target)
+        return replace(summary, path=str(target))
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one authenticated call, quickly and without retry, and say in plain words how it went."""
@@ -196,12 +221,30 @@ class AvalaHook(BaseHook):
         return {name: widget(spec) for name, spec in fields.items()}
 
 
-def _openable(source: Any) -> Any:
+def _openable(place: Any, field: str) -> Any:
     """Turn URLs of object storage into paths that can be opened; leave local paths as they are."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    if isinstance(source, str) and "://" in source:
-        return ObjectStoragePath(source)
-    if isinstance(source, list | tuple):
-        return [_openable(one) for one in source]
-    return source
+    if isinstance(place, list | tuple):
+        return [_openable(one, field) for one in place]
+    if not isinstance(place, ObjectStoragePath) and "://" not in str(place):
+        return place
+    try:
+        storage = ObjectStoragePath(place)
+        storage.fs  # noqa: B018  # made when it is first asked for
+    except (ImportError, ValueError) as error:
+        raise AvalaConfigurationError(
+            f"{field}: {without_signed_urls(str(place))} cannot be opened: {error}; install Airflow's provider"
+            " for this storage, with its file system"
+        ) from error
+    return storage
+
+
+def _copy(source: Path, target: Any) -> None:
+    """Copy a local file to an object storage, whole or not at all."""
+    try:
+        with source.open("rb") as local, target.open("wb") as remote:
+            shutil.copyfileobj(local, remote, 1024 * 1024)
+    except BaseException:
+        target.unlink(missing_ok=True)  # closing has stored what was written so far
+        raise
