@@ -125,13 +125,13 @@ def server_hint(status: int, headers: Mapping[str, str], now: float) -> float | 
     lowered = {name.lower(): value.strip() for name, value in headers.items()}
     hint = _retry_after(lowered.get("retry-after", ""), now)
     if hint is None and status == 429:
-        reset = _number(lowered.get("x-ratelimit-reset", ""))
+        reset = number(lowered.get("x-ratelimit-reset", ""))
         hint = None if reset is None else reset - now
     return None if hint is None else min(max(0.0, hint), FAR_AWAY)
 
 
 def _retry_after(value: str, now: float) -> float | None:
-    seconds = _number(value)
+    seconds = number(value)
     if seconds is not None:
         return seconds
     try:
@@ -141,5 +141,9 @@ def _retry_after(value: str, now: float) -> float | None:
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
 
 
-def _number(value: str) -> float | None:
+def number(value: str) -> float | None:
+    """Read a number from a header; None if there is none.
+
+    :param value: the header's value.
+    """
     return float(value) if _SECONDS.fullmatch(value) else None

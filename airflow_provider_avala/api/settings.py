@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_avala.api.dialects import CURRENT, LEGACY, Dialect
 from airflow_provider_avala.api.errors import AvalaConfigurationError
-from airflow_provider_avala.api.limiter import Limit, parse_limits
+from airflow_provider_avala.api.limits import Limit, parse_limits
 from airflow_provider_avala.api.secrets import MASK, without_signed_urls
 
 DEFAULT_BASE_URL = "https://api.avala.ai/api/v1"
@@ -34,12 +34,15 @@ class Settings:
     :param inference_rate_limits: the key's limits for inference calls.
     :param rate_limit_share: this host's part of the limits, where several hosts use one key.
     :param rate_limit_store: where the limits are kept: empty (this host), ``memory`` (this process) or a Redis URL.
+    :param rate_limit_store_fallback: whether to keep the limits on this host while Redis cannot be used.
     :param max_concurrent_uploads: uploads in flight at a time.
     :param max_concurrent_exports: exports running at a time.
     :param verify: whether to check the server's certificate, or the path of a CA bundle.
     :param proxies: proxy URL for each scheme.
     :param web_url: address of Avala's web app, for links.
     :param allow_insecure_http: whether plain HTTP to another machine is allowed.
+    :param state_dir: directory of the files that keep the limits; empty for one below the system's temporary files.
+    :param poll_share: the part of the standard limits that polling may use up.
     """
 
     base_url: str = DEFAULT_BASE_URL
@@ -51,12 +54,15 @@ class Settings:
     inference_rate_limits: tuple[Limit, ...] = (Limit(10, 60),)
     rate_limit_share: float = 1.0
     rate_limit_store: str = field(default="", repr=False)
+    rate_limit_store_fallback: bool = False
     max_concurrent_uploads: int = 10
     max_concurrent_exports: int = 5
     verify: bool | str = True
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     web_url: str = "https://avala.ai"
     allow_insecure_http: bool = False
+    state_dir: str = ""
+    poll_share: float = 0.5
 
     @classmethod
     def parse(
@@ -338,6 +344,7 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "inference_rate_limits": _limits,
     "rate_limit_share": _number(0, 1, above=True),
     "rate_limit_store": _store,
+    "rate_limit_store_fallback": _boolean,
     "max_concurrent_uploads": _count(1000),
     "max_concurrent_exports": _count(1000),
     "verify": _verify,

@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 import requests
 
 from airflow_provider_avala.api import policy
+from airflow_provider_avala.api.budget import Budget
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_avala.api.errors import (
     AvalaApiError,
@@ -24,7 +26,6 @@ from airflow_provider_avala.api.errors import (
     AvalaProtocolError,
     error_from_response,
 )
-from airflow_provider_avala.api.limiter import MAX_PAUSE, Limiter, shared_limiter
 from airflow_provider_avala.api.secrets import MASK, without_signed_urls
 from airflow_provider_avala.api.settings import Settings, is_loopback, origin
 from airflow_provider_avala.api.wire import Body, Wire
@@ -33,8 +34,6 @@ log = logging.getLogger(__name__)
 
 #: The longest that one request waits for its turn, in seconds.
 SLOT_TIMEOUT = 1800.0
-#: Waits for a turn that are longer than this many seconds are worth a line in the log.
-_LONG_WAIT = 3.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,7 @@ class Transport:
     :param settings: the connection.
     :param clock: the time to live by.
     :param chance: gives a random number between 0 and 1, for jitter.
+    :param count: told of ``requests``, ``waits``, ``throttled`` and ``retries``, one at a time.
     """
 
     def __init__(
@@ -89,14 +89,15 @@ class Transport:
         *,
         clock: Clock = SYSTEM_CLOCK,
         chance: Callable[[], float] = random.random,
+        count: Callable[[str], None] = lambda event: None,
     ) -> None:
         self.settings = settings
+        self.budget = Budget(settings, clock, count)
         self._clock = clock
         self._chance = chance
+        self._count = count
         self._origin = origin(settings.base_url)
         self._wire = Wire(settings)
-        self._standard = shared_limiter(settings.owner("standard"), settings.rate_limits)
-        self._inference = shared_limiter(settings.owner("inference"), settings.inference_rate_limits)
 
     def request(
         self,
@@ -111,6 +112,7 @@ class Transport:
         max_retry_seconds: float | None = None,
         timeout: float | None = None,
         slot_timeout: float = SLOT_TIMEOUT,
+        poll: bool = False,
     ) -> Answer:
         """Send a request until it succeeds, or until the policy says that it will not.
 
@@ -124,6 +126,7 @@ class Transport:
         :param max_retry_seconds: bound of the retries in seconds; by default the connection's.
         :param timeout: seconds without a byte after which an attempt is given up; by default the connection's.
         :param slot_timeout: seconds to wait at most for the key's rate limit before the first attempt.
+        :param poll: whether this is one of many polls, which share a part of the budget.
         :raises AvalaApiError: Avala answered with an error.
         :raises AvalaConnectionError: no usable answer arrived.
         :raises AvalaRateLimitTimeout: the key's budget is used up for too long.
@@ -134,7 +137,9 @@ class Transport:
             repeatable = policy.is_idempotent(method)
         if max_retry_seconds is None:
             max_retry_seconds = self.settings.max_retry_seconds
-        self._take_slot(method, url, slot_timeout)
+        path = urlsplit(url).path
+        take_slot = partial(self.budget.take, f"{method} {path}", path, poll=poll)
+        take_slot(timeout=slot_timeout)
         begin = self._clock.monotonic()
         for attempt in count(1):
             try:
@@ -154,8 +159,9 @@ class Transport:
                     log.debug("Attempt %d was the last: %s", attempt, verdict.reason)
                     raise
                 log.info("%s Next attempt in %.1f s (%s).", error, verdict.wait, verdict.reason)
+            self._count("retries")
             self._clock.sleep(verdict.wait)
-            self._take_slot(method, url, max(0.0, max_retry_seconds - (self._clock.monotonic() - begin)))
+            take_slot(timeout=max(0.0, max_retry_seconds - (self._clock.monotonic() - begin)))
         raise AssertionError("unreachable")
 
     def open(self, url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
@@ -170,7 +176,8 @@ class Transport:
         """
         own = self._check_download(url)
         if own:
-            self._take_slot("GET", url, SLOT_TIMEOUT)
+            path = urlsplit(url).path
+            self.budget.take(f"GET {path}", path, poll=False, timeout=SLOT_TIMEOUT)
         return self._wire.send("GET", url, authenticate=own, headers=headers, stream=True)
 
     def close(self) -> None:
@@ -206,24 +213,15 @@ class Transport:
             raise AvalaProtocolError(f"the download address {without_signed_urls(url)} holds credentials")
         return target == self._origin
 
-    def _limiter(self, url: str) -> Limiter:
-        return self._inference if "/inference/invoke" in urlsplit(url).path else self._standard
-
-    def _take_slot(self, method: str, url: str, timeout: float) -> None:
-        waited = self._limiter(url).acquire(timeout)
-        if waited > _LONG_WAIT:
-            log.info("%s %s waited %.1f s for the key's rate limit.", method, urlsplit(url).path, waited)
-
     def _attempt(self, method: str, url: str, **request: Any) -> Answer:
         response = self._wire.send(method, url, authenticate=True, **request)
         path = urlsplit(url).path
+        hint = policy.server_hint(response.status_code, response.headers, self._clock.time())
+        self.budget.heed(path, response.status_code, response.headers, hint)
         if response.status_code < 300:
             return Answer(response.status_code, response.headers, response.content, f"{method} {path}")
         if response.status_code < 400:
             raise self._redirect(response, method, path)
-        hint = policy.server_hint(response.status_code, response.headers, self._clock.time())
-        if response.status_code == 429:
-            self._slow_down(url, response.headers, hint)
         raise error_from_response(
             response.status_code,
             response.headers,
@@ -232,11 +230,6 @@ class Transport:
             path=path,
             retry_after=hint,
         )
-
-    def _slow_down(self, url: str, headers: Mapping[str, str], hint: float | None) -> None:
-        # Requests left on a 429: not their rate is exceeded but the number of uploads or exports at a time.
-        if hint and headers.get("X-RateLimit-Remaining", "0").strip() in ("", "0"):
-            self._limiter(url).pause(min(hint, MAX_PAUSE))
 
     def _redirect(self, response: requests.Response, method: str, path: str) -> AvalaApiError:
         asked, location = response.url, urljoin(response.url, response.headers.get("Location", ""))
