@@ -30,6 +30,34 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": "Avala", "python-modules": ["airflow_provider_avala.triggers.avala"]},
         ],
+        "config": {
+            "avala": {
+                "description": "How the Avala provider keeps the limits of API keys.",
+                "options": {
+                    "state_dir": {
+                        "description": (
+                            "Absolute path of the directory, on a local disk, whose small files keep the limits"
+                            " among all processes of a host. Empty: one for each user below the system's"
+                            " temporary directory."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/var/lib/airflow/avala",
+                        "default": "",
+                    },
+                    "poll_share": {
+                        "description": (
+                            "The part of a key's request limits that waiting sensors and triggers may use up,"
+                            " above 0 and at most 1."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "0.5",
+                    },
+                },
+            }
+        },
         "connection-types": [
             {
                 "connection-type": "avala",
@@ -82,6 +110,11 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "Rate limit store",
                         "description": "Where the limits are kept: empty for this host, memory, or a redis:// URL.",
                         "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                    "rate_limit_store_fallback": {
+                        "label": "Rate limit fallback",
+                        "description": "Keep the limits on this host while Redis cannot be used.",
+                        "schema": {"type": ["boolean", "null"], "default": False},
                     },
                     "max_concurrent_uploads": {
                         "label": "Concurrent uploads",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +25,12 @@ from airflow_provider_avala.api.exports import ExportCreation
 from airflow_provider_avala.api.models import Dataset, Export, Project, State
 from airflow_provider_avala.api.pagination import pages
 from airflow_provider_avala.api.settings import Settings
-from airflow_provider_avala.api.transport import Answer, SlashRedirect, Transport
+from airflow_provider_avala.api.slots import Slots
+from airflow_provider_avala.api.transport import SLOT_TIMEOUT, Answer, SlashRedirect, Transport
 
 if TYPE_CHECKING:
     from airflow_provider_avala.api.downloads import DownloadSummary
+    from airflow_provider_avala.api.limiter import LimiterStatus
     from airflow_provider_avala.api.uploads import UploadSummary
 
 Ids = str | Sequence[str]
@@ -38,6 +42,7 @@ class AvalaClient:
     :param settings: the connection.
     :param clock: the time to live by.
     :param chance: gives a random number between 0 and 1, for jitter.
+    :param count: told of ``requests``, ``waits``, ``throttled`` and ``retries``, one at a time.
     """
 
     def __init__(
@@ -46,12 +51,16 @@ class AvalaClient:
         *,
         clock: Clock = SYSTEM_CLOCK,
         chance: Callable[[], float] = random.random,
+        count: Callable[[str], None] = lambda event: None,
     ) -> None:
         self.settings = settings
         self.dialect: Dialect = settings.sends
         self._clock = clock
         self._chance = chance
-        self._transport = Transport(settings, clock=clock, chance=chance)
+        self._transport = Transport(settings, clock=clock, chance=chance, count=count)
+        slots = partial(Slots, settings.owner("slots"), state_dir=settings.state_dir, clock=clock)
+        self._upload_slots = slots("uploads", settings.max_concurrent_uploads)
+        self._export_slots = slots("exports", settings.max_concurrent_exports)
 
     # Any endpoint
 
@@ -85,6 +94,10 @@ class AvalaClient:
         path = self.dialect.path(endpoint)
         for page in pages(self._fetch, self.settings.base_url, path, params or {}):
             yield from page.items
+
+    def rate_limit_status(self) -> dict[str, LimiterStatus]:
+        """What is used of the key's limits at present, by class of endpoint."""
+        return self._transport.budget.status()
 
     def close(self) -> None:
         """Close the connections."""
@@ -165,14 +178,23 @@ class AvalaClient:
         """
         from airflow_provider_avala.api import downloads
 
-        url = self._download_url(export_id)
-        target = downloads.target_in(path, export_id, url)
+        first = self._download_url(export_id)
+        urls = chain([first], iter(partial(self._download_url, export_id), None))
         return downloads.download(
             self._transport.open,
-            partial(self._download_url, export_id),
-            target,
+            urls.__next__,
+            downloads.target_in(path, export_id, first),
+            export_id=export_id,
             max_retry_seconds=self.settings.max_retry_seconds,
         )
+
+    def export_slot(self, timeout: float) -> AbstractContextManager[float]:
+        """Hold one of this host's places for running exports, for as long as somebody waits for the export here.
+
+        :param timeout: the longest wait for a place in seconds.
+        :raises AvalaRateLimitTimeout: if no place was free in time.
+        """
+        return self._export_slots.hold(timeout)
 
     def _download_url(self, export_id: str) -> str:
         for _ in range(2):  # documented to be there once the export is done; may lag behind the status
@@ -235,7 +257,8 @@ class AvalaClient:
 
         def send(body: Any, headers: Mapping[str, str]) -> Any:
             try:
-                return self._call("POST", endpoint, body=body, headers=headers).json()
+                with self._upload_slots.hold(SLOT_TIMEOUT):
+                    return self._call("POST", endpoint, body=body, headers=headers).json()
             except AvalaApiError as error:
                 if error.status_code in (404, 405):
                     error.add_detail(
