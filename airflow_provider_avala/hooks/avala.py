@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import AirflowConfigException, BaseHook, Stats, conf, mask_secret
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaError
 from airflow_provider_avala.api.secrets import without_signed_urls
@@ -19,6 +19,7 @@ from airflow_provider_avala.get_provider_info import get_provider_info
 if TYPE_CHECKING:
     from airflow_provider_avala.api.client import AvalaClient
     from airflow_provider_avala.api.downloads import DownloadSummary
+    from airflow_provider_avala.api.limiter import LimiterStatus
     from airflow_provider_avala.api.models import Export
     from airflow_provider_avala.api.settings import Settings
     from airflow_provider_avala.api.uploads import UploadSummary
@@ -56,13 +57,14 @@ class AvalaHook(BaseHook):
         for secret in (connection.password, connection.extra_dejson.get("rate_limit_store")):
             if secret:
                 mask_secret(secret)
-        return Settings.parse(
+        settings = Settings.parse(
             host=connection.host,
             port=connection.port,
             schema=connection.schema,
             password=connection.password,
             extra=connection.extra_dejson,
         )
+        return replace(settings, **_configured())
 
     @cached_property
     def client(self) -> AvalaClient:
@@ -72,7 +74,7 @@ class AvalaHook(BaseHook):
         """
         from airflow_provider_avala.api.client import AvalaClient
 
-        return AvalaClient(self.settings)
+        return AvalaClient(self.settings, count=lambda event: Stats.incr(f"avala.{event}"))
 
     def get_conn(self) -> AvalaClient:
         """The API client of this connection; the same as :attr:`client`."""
@@ -132,6 +134,7 @@ class AvalaHook(BaseHook):
             export_id,
             max_retry_seconds=min(patience, self.settings.max_retry_seconds),
             slot_timeout=_POLL_SLOT_TIMEOUT,
+            poll=True,
         )
 
     def list_exports(self, *, params: Mapping[str, Any] | None = None) -> Iterator[Export]:
@@ -188,6 +191,10 @@ class AvalaHook(BaseHook):
             _copy(Path(summary.path), target)
         return replace(summary, path=str(target))
 
+    def rate_limit_status(self) -> dict[str, LimiterStatus]:
+        """What is used of the key's limits at present, by class of endpoint: ``standard``, ``polls``, ``inference``."""
+        return self.client.rate_limit_status()
+
     def test_connection(self) -> tuple[bool, str]:
         """Make one authenticated call, quickly and without retry, and say in plain words how it went."""
         from airflow_provider_avala.api.check import check
@@ -219,6 +226,20 @@ class AvalaHook(BaseHook):
 
         fields = get_provider_info()["connection-types"][0]["conn-fields"]
         return {name: widget(spec) for name, spec in fields.items()}
+
+
+def _configured() -> dict[str, Any]:
+    """What Airflow's configuration, section ``avala``, says.
+
+    :raises AvalaConfigurationError: naming the option that cannot be used.
+    """
+    try:
+        poll_share = conf.getfloat("avala", "poll_share", fallback=0.5)
+    except AirflowConfigException as error:
+        raise AvalaConfigurationError(f"[avala] poll_share: not a number: {error}") from None
+    if not 0 < poll_share <= 1:
+        raise AvalaConfigurationError(f"[avala] poll_share: {poll_share!r} is not above 0 and at most 1")
+    return {"poll_share": poll_share, "state_dir": conf.get("avala", "state_dir", fallback="") or ""}
 
 
 def _openable(place: Any, field: str) -> Any:
