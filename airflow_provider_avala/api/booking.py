@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaRateLimitTimeout
@@ -114,6 +114,24 @@ class Ledger:
     blocked: float
     announced: int
 
+    def withdraws(self, at: float) -> bool:
+        """Whether a pause holds at present that goes beyond a booked time.
+
+        :param at: the booked time.
+        """
+        return max(at, self.now) < self.blocked <= self.now + MAX_PAUSE
+
+
+class Booking(NamedTuple):
+    """A slot.
+
+    :param at: its time on the clock of the store.
+    :param due: the same moment on this machine's monotonic clock.
+    """
+
+    at: float
+    due: float
+
 
 class BookingLimiter(ABC):
     """What all limiters have in common: book, sleep, look whether the server has said something meanwhile.
@@ -133,12 +151,15 @@ class BookingLimiter(ABC):
         self._announced = 0  # as this process has seen it last; spares most answers a look into the store
 
     @abstractmethod
-    def _book(self, timeout: float) -> float:
-        """Book the next slot and return its time on the monotonic clock."""
+    def _book(self, timeout: float) -> Booking:
+        """Book the next slot.
+
+        :raises AvalaRateLimitTimeout: if it is further away than ``timeout``; nothing is booked then.
+        """
 
     @abstractmethod
-    def _paused_for(self) -> float:
-        """Seconds for which nobody may send."""
+    def _is_withdrawn(self, at: float) -> bool:
+        """Whether a pause holds at present that goes beyond a booked time, so that it began after the booking."""
 
     @abstractmethod
     def _store_announcement(self, requests: int) -> None:
@@ -162,14 +183,14 @@ class BookingLimiter(ABC):
         begin = self._clock.monotonic()
         end = begin + min(timeout, MAX_WAIT)
         while True:
-            at = self._book(max(0.0, end - self._clock.monotonic()))
-            if at <= self._clock.monotonic():
+            at, due = self._book(max(0.0, end - self._clock.monotonic()))
+            if due <= self._clock.monotonic():
                 return self._clock.monotonic() - begin
-            while (rest := at - self._clock.monotonic()) > 0:
+            while (rest := due - self._clock.monotonic()) > 0:
                 self._clock.sleep(rest)
-            if self._paused_for() <= 0:
+            if not self._is_withdrawn(at):
                 return self._clock.monotonic() - begin
-            # Somebody was told to slow down while we slept: this slot is stale, take a later one.
+            # Somebody was told to slow down while we slept: take a later slot.
 
     def announce(self, requests: int) -> None:
         """See :meth:`Limiter.announce`."""
@@ -237,15 +258,15 @@ class MemoryLimiter(BookingLimiter):
         with self._lock:
             self._blocked = max(self._blocked, self._clock.monotonic() + min(seconds, MAX_PAUSE))
 
-    def _book(self, timeout: float) -> float:
+    def _book(self, timeout: float) -> Booking:
         with self._lock:
             ledger = Ledger(self._clock.monotonic(), self._booked, self._blocked, self._believed)
             at = self._slot(ledger, timeout)
             self._booked.append(at)
-            return at
+            return Booking(at, at)
 
-    def _paused_for(self) -> float:
-        return self._blocked - self._clock.monotonic()
+    def _is_withdrawn(self, at: float) -> bool:
+        return self._read().withdraws(at)
 
     def _store_announcement(self, requests: int) -> None:
         self._believed = requests

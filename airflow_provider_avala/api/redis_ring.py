@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_avala.api.booking import BookingLimiter, Ledger
+from airflow_provider_avala.api.booking import Booking, BookingLimiter, Ledger
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaConnectionError
 from airflow_provider_avala.api.limits import MARGIN, MAX_PAUSE, MAX_WAIT, Limit
@@ -56,11 +56,11 @@ for i = 2, #ARGV, 2 do
   at = math.max(at, booked(requests) + window)
 end
 local wait = at - now
-if wait > tonumber(ARGV[1]) then return {{0, text(wait), announced}} end
+if wait > tonumber(ARGV[1]) then return {{'', text(wait), announced}} end
 redis.call('LPUSH', KEYS[1], text(at))
 redis.call('LTRIM', KEYS[1], 0, size - 1)
 redis.call('PEXPIRE', KEYS[1], text(math.ceil((wait + tonumber(ARGV[3])) / 1000) + 1000))
-return {{1, text(wait), announced}}
+return {{text(at), text(wait), announced}}
 """
 )
 
@@ -70,7 +70,7 @@ _ANNOUNCE = _COMMON + "keep('announced', tonumber(ARGV[1]))"
 
 _READ = _COMMON + "return {text(now), text(blocked), announced, redis.call('LRANGE', KEYS[1], 0, -1)}"
 
-_PAUSED = _COMMON + "return text(math.max(0, blocked - now))"
+_IS_WITHDRAWN = _COMMON + "return blocked > math.max(now, tonumber(ARGV[1]))"
 
 
 class RedisRing(BookingLimiter):
@@ -100,7 +100,7 @@ class RedisRing(BookingLimiter):
         self.address, self._password = _without_password(url)
         client = _connect(self._redis, url)
         self._scripts = {
-            lua: client.register_script(lua) for lua in (_BOOK, _PAUSE, _PAUSED, _ANNOUNCE, _READ)
+            lua: client.register_script(lua) for lua in (_BOOK, _PAUSE, _IS_WITHDRAWN, _ANNOUNCE, _READ)
         }
         name = f"airflow-provider-avala:{{{digest(owner, *self.limits)}}}"
         self._keys = [f"{name}:slots", f"{name}:state"]
@@ -117,16 +117,16 @@ class RedisRing(BookingLimiter):
         """See :meth:`Limiter.pause`."""
         self._run(_PAUSE, _micro(min(seconds, MAX_PAUSE)))
 
-    def _book(self, timeout: float) -> float:
-        booked, wait, self._announced = self._run(_BOOK, _micro(timeout), *self._windows)
+    def _book(self, timeout: float) -> Booking:
+        at, wait, self._announced = self._run(_BOOK, _micro(timeout), *self._windows)
         seconds = int(wait) / _MICRO
-        if not booked:
+        if not at:
             raise self._too_long(seconds, timeout)
         # Counted from now, not from before the round trip: rather late by half of it than early.
-        return self._clock.monotonic() + seconds if seconds else 0.0
+        return Booking(int(at), self._clock.monotonic() + seconds if seconds else 0.0)
 
-    def _paused_for(self) -> float:
-        return int(self._run(_PAUSED)) / _MICRO
+    def _is_withdrawn(self, at: float) -> bool:
+        return bool(self._run(_IS_WITHDRAWN, int(at)))
 
     def _store_announcement(self, requests: int) -> None:
         self._run(_ANNOUNCE, requests)
@@ -182,13 +182,15 @@ def _without_password(url: str) -> tuple[str, str]:
 
 def _connect(redis: ModuleType, url: str) -> Any:
     try:
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url,
             socket_timeout=_PATIENCE,
             socket_connect_timeout=_PATIENCE,
             # Once, at once: a connection that Redis closed while it was idle is replaced.
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1),
         )
+        client.connection_pool.make_connection()  # connects to nothing, but looks at the options
+        return client
     except (ValueError, TypeError) as error:
         problem = type(error).__name__ if "://" in str(error) else str(error)
         raise AvalaConfigurationError(f"rate_limit_store: the Redis URL cannot be used: {problem}") from None

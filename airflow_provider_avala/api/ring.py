@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from airflow_provider_avala.api.booking import BookingLimiter, Ledger
+from airflow_provider_avala.api.booking import Booking, BookingLimiter, Ledger
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_avala.api.limits import MARGIN, MAX_PAUSE, Limit
 from airflow_provider_avala.api.state_dir import StateDir, boot_id, file_name
@@ -80,14 +80,14 @@ class FileRing(BookingLimiter):
             page.blocked = max(page.blocked, until) if page.blocked <= now + MAX_PAUSE else until
             page.write_header()
 
-    def _book(self, timeout: float) -> float:
+    def _book(self, timeout: float) -> Booking:
         with self._locked() as page:
             at = self._slot(page.ledger(self._clock.monotonic()), timeout)
             page.append(at)
-            return at
+            return Booking(at, at)
 
-    def _paused_for(self) -> float:
-        return self._read().blocked - self._clock.monotonic()
+    def _is_withdrawn(self, at: float) -> bool:
+        return self._read().withdraws(at)
 
     def _store_announcement(self, requests: int) -> None:
         with self._locked() as page:

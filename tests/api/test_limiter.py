@@ -178,7 +178,7 @@ def test_threads_share_a_limiter_without_overbooking(make):
 
     def book():
         for _ in range(50):
-            at = limiter._book(1e4)
+            at = limiter._book(1e4).at
             with lock:
                 slots.append(at)
 

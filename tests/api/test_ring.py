@@ -75,7 +75,7 @@ def test_children_that_share_one_limiter_object_exclude_each_other(tmp_path):
     ring = FileRing("key", BOTH, str(tmp_path), Clock(), margin=0)
 
     def book():
-        return [ring._book(1e5) for _ in range(100)]
+        return [ring._book(1e5).at for _ in range(100)]
 
     slots = list(chain(*in_children([book] * 4)))
     assert_windows_hold(slots)
@@ -98,9 +98,9 @@ def test_killing_processes_at_random_moments_breaks_no_window_and_holds_nobody_u
         with running(book_for_ever) as child:
             end = time.monotonic() + chance.uniform(0, 0.03)
             while time.monotonic() < end:
-                slots.append(survivor._book(60))
+                slots.append(survivor._book(60).at)
             os.kill(child.pid, signal.SIGKILL)
-            slots.append(survivor._book(60))
+            slots.append(survivor._book(60).at)
     assert_windows_hold(slots, limits)
     assert slots[-1] - time.monotonic() < 1
     assert the_file(tmp_path).stat().st_size == 32 + 8 * 20
