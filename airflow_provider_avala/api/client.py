@@ -116,6 +116,7 @@ class AvalaClient:
         payload: Mapping[str, Any] | None = None,
         reattach: bool = False,
         created_after: datetime | None = None,
+        patient: bool = True,
     ) -> Export:
         """Create an export, once, even if the answer gets lost.
 
@@ -130,6 +131,9 @@ class AvalaClient:
         :param payload: a body that replaces all of the above.
         :param reattach: whether an export of this name that exists already is taken instead, unless it failed.
         :param created_after: exports older than this are not looked at.
+        :param patient: whether to wait, as long as requests are retried, while Avala takes no further export
+            because too many are running.
+        :raises AvalaRateLimitError: if it does not take one.
         :raises AvalaError: see :mod:`.errors`.
         """
         request = ExportRequest(
@@ -141,7 +145,9 @@ class AvalaClient:
             payload=payload,
         )
         self.dialect.export_body(request)
-        return ExportCreation(self, request, self._clock, self._chance, reattach, created_after).run()
+        return ExportCreation(
+            self, request, self._clock, self._chance, reattach, created_after, patient
+        ).run()
 
     def post_export(self, request: ExportRequest) -> Export:
         """Send one request to create an export, come what may; see :meth:`create_export`.
@@ -149,7 +155,9 @@ class AvalaClient:
         :param request: what to export.
         :raises AvalaError: see :mod:`.errors`.
         """
-        answer = self._call("POST", "/exports/", body_of=lambda dialect: dialect.export_body(request))
+        answer = self._call(
+            "POST", "/exports/", body_of=lambda dialect: dialect.export_body(request), final=(429,)
+        )
         return Export.read(answer.json())
 
     def get_export(self, export_id: str, **options: Any) -> Export:

@@ -21,6 +21,7 @@ from airflow_provider_avala.api.errors import (
     AvalaConnectionError,
     AvalaError,
     AvalaProtocolError,
+    AvalaRateLimitError,
 )
 from airflow_provider_avala.api.models import Export, State
 from airflow_provider_avala.api.transport import failure_of
@@ -46,6 +47,7 @@ class ExportCreation:
     :param chance: gives a random number between 0 and 1, for jitter.
     :param reattach: whether an export of this name that exists already is the one, unless it failed.
     :param created_after: exports older than this are not looked at.
+    :param patient: whether to wait while Avala takes no further export because too many are running.
     """
 
     client: AvalaClient
@@ -54,6 +56,7 @@ class ExportCreation:
     chance: Callable[[], float]
     reattach: bool = False
     created_after: datetime | None = None
+    patient: bool = True
 
     def run(self) -> Export:
         """Create the export, or find the one that is there.
@@ -90,6 +93,11 @@ class ExportCreation:
             attempt += 1
             try:
                 return self.client.post_export(self.request)
+            except AvalaRateLimitError as error:
+                if not self.patient:
+                    raise
+                self._pause(error, attempt, begin)
+                continue
             except AvalaError as error:
                 if not _outcome_unknown(error):
                     raise
@@ -108,7 +116,7 @@ class ExportCreation:
         hint = lost.retry_after if isinstance(lost, AvalaApiError) else None
         wait = policy.wait_before(attempt, hint, self.chance())
         if self.clock.monotonic() - begin + wait > self.client.settings.max_retry_seconds:
-            raise _unknown(lost)
+            raise _unknown(lost) if _outcome_unknown(lost) else lost
         self.clock.sleep(wait)
 
     def _find_created(self, known: frozenset[str], lost: AvalaError) -> Export | None:

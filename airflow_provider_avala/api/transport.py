@@ -8,7 +8,7 @@ from __future__ import annotations
 import json as json_module
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -113,6 +113,7 @@ class Transport:
         timeout: float | None = None,
         slot_timeout: float = SLOT_TIMEOUT,
         poll: bool = False,
+        final: Container[int] = (),
     ) -> Answer:
         """Send a request until it succeeds, or until the policy says that it will not.
 
@@ -127,6 +128,7 @@ class Transport:
         :param timeout: seconds without a byte after which an attempt is given up; by default the connection's.
         :param slot_timeout: seconds to wait at most for the key's rate limit before the first attempt.
         :param poll: whether this is one of many polls, which share a part of the budget.
+        :param final: statuses that the caller wants to hear of at once instead of having them retried.
         :raises AvalaApiError: Avala answered with an error.
         :raises AvalaConnectionError: no usable answer arrived.
         :raises AvalaRateLimitTimeout: the key's budget is used up for too long.
@@ -155,7 +157,7 @@ class Transport:
                     repeatable=repeatable,
                     chance=self._chance(),
                 )
-                if verdict.wait is None:
+                if verdict.wait is None or getattr(error, "status_code", None) in final:
                     log.debug("Attempt %d was the last: %s", attempt, verdict.reason)
                     raise
                 log.info("%s Next attempt in %.1f s (%s).", error, verdict.wait, verdict.reason)
