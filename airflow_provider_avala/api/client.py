@@ -11,9 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_avala.api import dialects
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_avala.api.dialects import Dialect, ExportRequest, segment
+from airflow_provider_avala.api.dialects import CURRENT, LEGACY, Dialect, ExportRequest, segment
 from airflow_provider_avala.api.errors import (
     AvalaApiError,
     AvalaConfigurationError,
@@ -280,7 +279,11 @@ class AvalaClient:
     # How requests go out
 
     def _fetch(self, url: str, params: Mapping[str, Any] | None) -> Answer:
-        return self._resend_if_slash("GET", url, params=params)
+        try:
+            return self._transport.request("GET", url, params=params)
+        except SlashRedirect as redirect:
+            self._switch(redirect)
+            return self._transport.request("GET", redirect.location)
 
     def _call(
         self,
@@ -292,36 +295,31 @@ class AvalaClient:
         **options: Any,
     ) -> Answer:
         """Send a request written in the present dialect, and once more if the server prefers the other one."""
-        before = self.dialect
-        try:
-            body = body_of(before) if body_of else json
-            return self._transport.request(method, before.path(endpoint), json=body, **options)
-        except SlashRedirect:
-            if not self._may_switch(before):
-                raise
-            body = body_of(self.dialect) if body_of else json
-            return self._transport.request(method, self.dialect.path(endpoint), json=body, **options)
 
-    def _resend_if_slash(self, method: str, url: str, **options: Any) -> Answer:
-        before = self.dialect
+        def send(dialect: Dialect) -> Answer:
+            body = body_of(dialect) if body_of else json
+            return self._transport.request(method, dialect.path(endpoint), json=body, **options)
+
         try:
-            return self._transport.request(method, url, **options)
+            return send(self.dialect)
         except SlashRedirect as redirect:
-            if not self._may_switch(before):
-                raise
-            return self._transport.request(method, redirect.location)
+            return send(self._switch(redirect))
 
-    def _may_switch(self, before: Dialect) -> bool:
+    def _switch(self, redirect: SlashRedirect) -> Dialect:
         """With ``auto``, a redirect that only moves the slash is the server's own word on its dialect."""
         if self.settings.dialect != "auto":
-            return False
-        if self.dialect is before:
-            self.dialect = dialects.other(before)
-        return True
+            raise redirect
+        wanted = CURRENT if redirect.wants_slash else LEGACY
+        self.dialect = wanted
+        return wanted
 
 
 def _ids(value: Ids | None, field: str) -> tuple[str, ...]:
-    ids = (value,) if isinstance(value, str) else tuple(value or ())
+    ids = (
+        (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else (value,)
+    )
+    if value is None:
+        return ()
     if not all(isinstance(one, str) and one.strip() for one in ids):
         raise AvalaConfigurationError(
             f"{field}: {value!r} holds no id; give the id as text, or a list of such"

@@ -39,7 +39,7 @@ def pages(fetch: Fetch, base_url: str, path: str, params: Mapping[str, Any]) -> 
             raise AvalaProtocolError(f"{answer.request} answered with no page of a list: {error}") from None
         yield page
         if page.next_url:
-            url, query = urljoin(base_url + path, page.next_url), {}
+            url, query = _resolved(base_url + path, page.next_url, answer), {}
         elif page.cursor:
             url, query = path, {**params, "cursor": page.cursor}
         else:
@@ -50,6 +50,13 @@ def pages(fetch: Fetch, base_url: str, path: str, params: Mapping[str, Any]) -> 
                 f"{answer.request} names a page as the next one that was read already: the list would never end"
             )
         seen.add(identity)
+
+
+def _resolved(base: str, next_url: str, answer: Answer) -> str:
+    try:
+        return urljoin(base, next_url)
+    except ValueError:
+        raise AvalaProtocolError(f"{answer.request} names a next page by what is no URL") from None
 
 
 def _identity(url: str, params: Mapping[str, Any]) -> tuple[str, str]:

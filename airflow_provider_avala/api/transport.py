@@ -9,7 +9,7 @@ import json as json_module
 import logging
 import random
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any
@@ -20,13 +20,15 @@ import requests
 from airflow_provider_avala.api import policy
 from airflow_provider_avala.api.budget import Budget
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
+from airflow_provider_avala.api.dialects import CURRENT, LEGACY
 from airflow_provider_avala.api.errors import (
     AvalaApiError,
+    AvalaConfigurationError,
     AvalaConnectionError,
     AvalaProtocolError,
     error_from_response,
 )
-from airflow_provider_avala.api.secrets import MASK, without_signed_urls
+from airflow_provider_avala.api.secrets import redact, without_signed_urls
 from airflow_provider_avala.api.settings import Settings, is_loopback, origin
 from airflow_provider_avala.api.wire import Body, Wire
 
@@ -34,6 +36,8 @@ log = logging.getLogger(__name__)
 
 #: The longest that one request waits for its turn, in seconds.
 SLOT_TIMEOUT = 1800.0
+#: Redirects that say "ask there", and not "what you asked for is done, look there".
+_NOT_PROCESSED = (301, 302, 307, 308)
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class Answer:
     """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     request: str
 
     def json(self) -> Any:
@@ -61,7 +65,7 @@ class Answer:
         try:
             return json_module.loads(self.body)
         except (ValueError, RecursionError):
-            kind = self.headers.get("Content-Type", "no content type")
+            kind = self.headers.get("Content-Type", "no content type").partition(";")[0][:100]
             raise AvalaProtocolError(
                 f"{self.request} was answered with {self.status}, but not with JSON ({kind});"
                 " check that the connection's base URL is that of Avala's API"
@@ -72,6 +76,11 @@ class SlashRedirect(AvalaApiError):
     """The server wants the same path with, or without, the slash at its end; it has not acted on the request."""
 
     location: str = ""
+
+    @property
+    def wants_slash(self) -> bool:
+        """Whether the slash is to be added, and not removed."""
+        return urlsplit(self.location).path.endswith("/")
 
 
 class Transport:
@@ -134,6 +143,8 @@ class Transport:
         :raises AvalaRateLimitTimeout: the key's budget is used up for too long.
         """
         method = method.upper()
+        if not (method.isascii() and method.isalpha()):
+            raise AvalaConfigurationError(f"method: {method!r} is not an HTTP method, for example 'GET'")
         url = self._own_url(url)
         if repeatable is None:
             repeatable = policy.is_idempotent(method)
@@ -187,18 +198,21 @@ class Transport:
         self._wire.close()
 
     def _own_url(self, url: str) -> str:
-        if "://" not in url:
+        if url.startswith("/"):
             return self.settings.base_url + url
         try:
-            own = origin(url) == self._origin
+            own = origin(url) == self._origin and "@" not in urlsplit(url).netloc
         except ValueError:
             own = False
         if not own:
             raise AvalaProtocolError(
-                f"the server points to {without_signed_urls(url)}, which is not on {self.settings.base_url};"
+                f"the server points to {self._shown(url)}, which is not on {self.settings.base_url};"
                 " the key is not sent there"
             )
         return url
+
+    def _shown(self, text: str) -> str:
+        return without_signed_urls(redact(text, self.settings.api_key))
 
     def _check_download(self, url: str) -> bool:
         try:
@@ -221,32 +235,48 @@ class Transport:
         hint = policy.server_hint(response.status_code, response.headers, self._clock.time())
         self.budget.heed(path, response.status_code, response.headers, hint)
         if response.status_code < 300:
+            _check_whole(response, f"{method} {path}")
             return Answer(response.status_code, response.headers, response.content, f"{method} {path}")
         if response.status_code < 400:
             raise self._redirect(response, method, path)
         raise error_from_response(
             response.status_code,
             response.headers,
-            response.content.replace(self.settings.api_key.encode(), MASK.encode()),
+            response.content,
             method=method,
             path=path,
             retry_after=hint,
+            secrets=(self.settings.api_key,),
         )
 
     def _redirect(self, response: requests.Response, method: str, path: str) -> AvalaApiError:
-        asked, location = response.url, urljoin(response.url, response.headers.get("Location", ""))
-        slash = _differ_in_slash(asked, location)
-        error = (SlashRedirect if slash else AvalaApiError)(
-            response.status_code,
-            method=method,
-            path=path,
-            detail=f"the server redirects to {without_signed_urls(location)}, which is not followed"
-            " because the API key would go along; set the connection's "
-            + ("extra dialect to the other one, or to auto" if slash else "base URL to where the API is"),
+        named = response.headers.get("Location", "")
+        try:
+            location = urljoin(response.url, named)
+            slash = response.status_code in _NOT_PROCESSED and _differ_in_slash(response.url, location)
+        except ValueError:
+            location, slash = named, False
+        if not slash:
+            target = f"to {self._shown(location)}" if named else "without saying where to"
+            words = (
+                f"the server redirects {target}, which is not followed because the API key would go along;"
+            )
+            words += " set the connection's base URL to where the API is"
+            return AvalaApiError(response.status_code, method=method, path=path, detail=words)
+        error = SlashRedirect(response.status_code, method=method, path=path)
+        error.location = location
+        error.add_detail(
+            f"the server redirects to {self._shown(location)}: set the connection's extra dialect to "
+            + (CURRENT.name if error.wants_slash else LEGACY.name)
         )
-        if isinstance(error, SlashRedirect):
-            error.location = location
         return error
+
+
+def _check_whole(response: requests.Response, request: str) -> None:
+    """Tell an answer that broke off before its first header from one that has no body."""
+    announced = {"Content-Length", "Transfer-Encoding"} & {name.title() for name in response.headers}
+    if not response.content and not announced and response.status_code not in (204, 205):
+        raise AvalaConnectionError(f"{request}: the answer broke off before its body", sent=True)
 
 
 def failure_of(error: AvalaApiError | AvalaConnectionError) -> policy.Failure:
@@ -261,13 +291,10 @@ def failure_of(error: AvalaApiError | AvalaConnectionError) -> policy.Failure:
 
 def _differ_in_slash(asked: str, location: str) -> bool:
     before, after = urlsplit(asked), urlsplit(location)
-    try:
-        same_origin = origin(asked) == origin(location)
-    except ValueError:
-        return False
     return (
-        same_origin
+        origin(asked) == origin(location)
+        and "@" not in after.netloc
         and before.path != after.path
-        and before.path.rstrip("/") == after.path.rstrip("/")
+        and before.path.removesuffix("/") == after.path.removesuffix("/")
         and sorted(parse_qsl(before.query)) == sorted(parse_qsl(after.query))
     )

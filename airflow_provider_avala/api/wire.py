@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json as json_module
+import logging
 import platform
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,19 +18,30 @@ from urllib3 import exceptions as lower_failures
 
 from airflow_provider_avala import __version__
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaConnectionError
-from airflow_provider_avala.api.secrets import without_signed_urls
-from airflow_provider_avala.api.settings import Settings
+from airflow_provider_avala.api.secrets import MASK, redact, without_signed_urls
+from airflow_provider_avala.api.settings import Settings, is_loopback
 
 _USER_AGENT = f"airflow-provider-avala/{__version__} python/{platform.python_version()}"
 _CONNECT_TIMEOUT = 10.0
-_NOT_SENT = (failures.ConnectTimeout, failures.ProxyError, failures.SSLError)
+_NOT_SENT = (failures.ConnectTimeout, failures.ProxyError)
 _UNUSABLE = (
     failures.InvalidURL,
     failures.InvalidSchema,
     failures.MissingSchema,
     failures.InvalidHeader,
     failures.InvalidProxyURL,
+    lower_failures.LocationValueError,
+    UnicodeError,
 )
+# What a TLS handshake fails with; any other TLS error may come after the request was sent.
+_HANDSHAKE = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "WRONG_VERSION_NUMBER",
+    "UNSUPPORTED_PROTOCOL",
+    "HANDSHAKE",
+    "UNKNOWN_CA",
+)
+_NO_PROXY: dict[str, Any] = {"http": None, "https": None, "all": None}
 
 
 class Body(Protocol):
@@ -42,6 +56,34 @@ class Body(Protocol):
     def __iter__(self) -> Iterator[bytes]: ...
 
 
+class _Session(requests.Session):
+    """A session that does not even look where a redirect points: what stands there may not be readable at all."""
+
+    def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Yield nothing."""
+        return iter(())
+
+
+class _WithoutQueries(logging.Filter):
+    """Takes the query from the URLs that urllib3 logs while we send: the query of a signed URL opens it."""
+
+    sending: ContextVar[bool] = ContextVar("sending", default=False)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, but masked."""
+        if self.sending.get() and isinstance(record.args, tuple):
+            record.args = tuple(_without_query(arg) if isinstance(arg, str) else arg for arg in record.args)
+        return True
+
+
+def _without_query(text: str) -> str:
+    path, mark, _ = text.partition("?")
+    return path + (f"?{MASK}" if mark else "")
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQueries())
+
+
 class Wire:
     """A :class:`requests.Session` that neither retries, nor follows redirects, nor adds what nobody asked for.
 
@@ -54,9 +96,8 @@ class Wire:
                 f"extra verify: there is no CA bundle at {settings.verify!r}; give the path of one, or true"
             )
         self._settings = settings
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.headers.update({"User-Agent": _USER_AGENT, "Accept": "application/json"})
-        self._session.proxies.update(settings.proxies)
         # A user's ~/.netrc must not add credentials of its own, nor a load balancer's cookie tie calls together.
         self._session.auth = lambda request: request
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -89,36 +130,62 @@ class Wire:
         :raises AvalaConfigurationError: the request cannot be sent at all.
         """
         timeout = self._settings.timeout if timeout is None else timeout
+        request = f"{method} {urlsplit(url).path}"
         tracked = _Tracked(body) if body is not None else None
         headers = dict(headers or {})
         if authenticate:
             headers["X-Avala-Api-Key"] = self._settings.api_key
         if body is not None:
             headers["Content-Type"] = body.content_type
+        elif json is not None:
+            headers["Content-Type"] = "application/json"
+        sending = _WithoutQueries.sending.set(True)
         try:
             return self._session.request(
                 method,
                 url,
                 params=params,
-                json=json,
-                data=tracked,
+                data=tracked if json is None else _encoded(json, request),
                 headers=headers,
                 timeout=(min(timeout, _CONNECT_TIMEOUT), timeout),
                 verify=self._settings.verify,
+                proxies=self._proxies_for(url),
                 allow_redirects=False,
                 stream=stream,
             )
         except _UNUSABLE as error:
-            raise AvalaConfigurationError(
-                f"{method} {urlsplit(url).path} cannot be sent: {without_signed_urls(str(error))}"
-            ) from None
+            reason = redact(without_signed_urls(str(error)), self._settings.api_key)
+            raise AvalaConfigurationError(f"{request} cannot be sent: {reason}") from None
         except failures.RequestException as error:
+            if "[X509" in str(error):
+                raise AvalaConfigurationError(
+                    f"extra verify: {self._settings.verify!r} is no CA bundle: {_cause(error)}"
+                ) from None
             complete = tracked is None or tracked.complete
-            raise _connection_error(error, f"{method} {urlsplit(url).path}", timeout, complete) from None
+            raise _connection_error(error, request, timeout, complete) from None
+        finally:
+            _WithoutQueries.sending.reset(sending)
+
+    def _proxies_for(self, url: str) -> dict[str, Any]:
+        """The connection's own proxies; else those of the environment, but never between this machine and itself."""
+        own = dict(self._settings.proxies)
+        if own:
+            every = {"http": own["all"], "https": own["all"]} if "all" in own else {}
+            return {**every, **own}
+        return dict(_NO_PROXY) if is_loopback(urlsplit(url).hostname or "") else {}
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+
+def _encoded(json: Any, request: str) -> bytes:
+    try:
+        return json_module.dumps(json, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise AvalaConfigurationError(
+            f"json: the body of {request} cannot be written as JSON: {error}"
+        ) from None
 
 
 class _Tracked:
@@ -146,7 +213,9 @@ def _connection_error(
             "" if trusted else "; set the extra verify to the path of your CA bundle if it is a private one"
         )
         return AvalaConnectionError(
-            f"{request}: no secure connection: {_cause(error)}{hint}", sent=False, transient=trusted
+            f"{request}: no secure connection: {_cause(error)}{hint}",
+            sent=complete and not any(sign in str(error) for sign in _HANDSHAKE),
+            transient=trusted,
         )
     if isinstance(error, _NOT_SENT) or _never_connected(error):
         return AvalaConnectionError(f"{request}: no connection: {_cause(error)}", sent=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from airflow_provider_avala.api import transport
 from airflow_provider_avala.api.client import AvalaClient
-from airflow_provider_avala.api.limiter import Limit, MemoryLimiter
 from airflow_provider_avala.api.settings import Settings
 from tests.api.loopback import Clock
 
@@ -24,19 +24,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def client_of(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Iterator[ClientOf]:
+def client_of(clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[ClientOf]:
     """Make clients of a base URL, with extras; their time is ``clock``, their jitter a half."""
-    for opener in {"shared_limiter", "open_limiter"} & vars(transport).keys():
-        monkeypatch.setattr(
-            transport, opener, lambda *args, **options: MemoryLimiter([Limit(1000, 1)], clock)
-        )
     caplog.set_level(logging.DEBUG)
     clients = []
 
     def make(base_url: str, key: str = KEY, **extra: object) -> AvalaClient:
+        extra = {"rate_limit_store": "memory", "rate_limits": "1000/1", **extra}
         settings = Settings.parse(host=base_url, password=key, extra=extra)
+        settings = replace(settings, state_dir=str(tmp_path / "limits"))
         clients.append(AvalaClient(settings, clock=clock, chance=lambda: 0.5))
         return clients[-1]
 
