@@ -277,15 +277,24 @@ class _OwnParams(type(BaseOperator)):  # type: ignore[misc]
     """Lets an operator have an argument ``params``, although Airflow merges the DAG's params into that name."""
 
     def __call__(cls, *args: Any, params: Any = None, **kwargs: Any) -> Any:
-        """Pass ``params`` on as ``query``, which Airflow leaves alone."""
-        if "query" not in kwargs:
-            if kwargs.get("_airflow_from_mapped") and params:
-                of_the_dag = {
-                    name for name in params if getattr(params.get_param(name), "source", None) == "dag"
-                }
-                params = {name: params[name] for name in params if name not in of_the_dag}
+        """Pass ``params`` on as ``query``, which Airflow leaves alone.
+
+        :param params: query parameters; in a mapped task Airflow's own, because ``partial`` has taken ours.
+        """
+        if kwargs.get("_airflow_from_mapped"):
+            _refuse_expanded(params or {}, getattr(kwargs.get("dag"), "params", {}))
+        elif "query" not in kwargs:
             kwargs["query"] = params
         return super().__call__(*args, **kwargs)
+
+
+def _refuse_expanded(params: Any, of_the_dag: Any) -> None:
+    for name in params:
+        ours = params.get_param(name)
+        if name not in of_the_dag or (ours.has_value and ours.value != of_the_dag.get_param(name).value):
+            raise AvalaConfigurationError(
+                f"params: Airflow keeps {name!r} for itself in a mapped task; write expand(query=...)"
+            )
 
 
 class AvalaApiOperator(_AvalaOperator, metaclass=_OwnParams):
@@ -299,7 +308,7 @@ class AvalaApiOperator(_AvalaOperator, metaclass=_OwnParams):
     :param params: query parameters (templated).
     :param json: body, sent as JSON (templated).
     :param paginate: whether to follow the pages of a list to its end.
-    :param query: the same as ``params``; mapped tasks need this name, because Airflow keeps the other for itself.
+    :param query: the same as ``params``; ``expand`` needs this name, because Airflow keeps the other for itself.
     :param avala_conn_id: id of the Airflow connection (templated).
     """
 
@@ -327,6 +336,16 @@ class AvalaApiOperator(_AvalaOperator, metaclass=_OwnParams):
             raise AvalaConfigurationError(
                 "paginate: only a GET without json has pages; drop paginate or the body"
             )
+
+    @classmethod
+    def partial(cls, *, params: Any = None, **kwargs: Any) -> Any:
+        """Begin a mapped task.
+
+        :param params: query parameters, passed on as ``query``.
+        """
+        if params is not None:
+            kwargs.setdefault("query", params)
+        return super().partial(**kwargs)
 
     def execute(self, context: Context) -> Any:
         """Call the endpoint.
