@@ -14,9 +14,10 @@ import pytest
 from airflow_provider_avala.emulator import RequestRecord, faults, running_emulator
 from airflow_provider_avala.emulator.seeds import SEED_PROJECT_ID
 from scripts.local_airflow import LocalAirflow
+from scripts.processes import free_port
 
 from .leaks import places_of
-from .runs import WRONG_KEY, Quickstart, Run
+from .runs import ASTRAY, WRONG_KEY, Quickstart, Run
 
 if TYPE_CHECKING:
     from airflow_provider_avala.emulator.emulator import Emulator
@@ -92,9 +93,12 @@ def failures(
         "export_id": avala.exports[0]["uid"],
         "refused": avala.add_export(status="exported"),
         "dropped": avala.add_export(status="exported"),
+        "astray": avala.add_export(status="exported"),
     }
+    nowhere = f"http://127.0.0.1:{free_port()}/astray.zip?Signature={ASTRAY}"
     avala.inject(faults.status(403), origin="storage", path=f"/exports/{conf['refused']}", times=100)
     avala.inject(faults.reset_mid_body(), origin="storage", path=f"/exports/{conf['dropped']}", times=100)
+    avala.inject(faults.redirect(nowhere), origin="storage", path=f"/exports/{conf['astray']}", times=100)
     runs = {}
     for dag_id in ("avala_wrong_key", "avala_failed_export", "avala_broken_download"):
         airflow.wait_for_dag(dag_id)

@@ -11,6 +11,7 @@ from airflow_provider_avala.emulator import RequestRecord
 from scripts.local_airflow import LocalAirflow
 
 WRONG_KEY = f"avk_wrong_{secrets.token_hex(16)}"
+ASTRAY = secrets.token_hex(16)  # signature of a URL that leads nowhere
 
 
 @dataclass

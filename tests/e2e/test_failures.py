@@ -32,7 +32,9 @@ def test_what_no_retry_can_mend_fails_at_the_first_try(
     assert said in log_of(airflow, run, task_id)
 
 
-@pytest.mark.parametrize(("task_id", "said"), [("refused", "403"), ("dropped", "connection")])
+@pytest.mark.parametrize(
+    ("task_id", "said"), [("refused", "403"), ("dropped", "connection"), ("astray", "onnection")]
+)
 def test_a_broken_download_fails_and_leaves_no_file_that_looks_whole(
     failures: dict[str, Run], airflow: LocalAirflow, task_id: str, said: str
 ) -> None:

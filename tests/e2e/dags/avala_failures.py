@@ -30,8 +30,8 @@ def avala_failed_export() -> None:
 
 @dag(schedule=None, default_args={"retries": 0, "avala_conn_id": "avala_impatient"})
 def avala_broken_download() -> None:
-    """The file store refuses one signed URL and drops the connection on another."""
-    for task_id in ("refused", "dropped"):
+    """The file store refuses one signed URL, drops another's connection, and sends a third to where nobody listens."""
+    for task_id in ("refused", "dropped", "astray"):
         AvalaDownloadExportOperator(
             task_id=task_id,
             export_id=f"{{{{ dag_run.conf['{task_id}'] }}}}",
