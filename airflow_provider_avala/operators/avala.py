@@ -289,9 +289,11 @@ class _OwnParams(type(BaseOperator)):  # type: ignore[misc]
 
 
 def _refuse_expanded(params: Any, of_the_dag: Any) -> None:
+    def value(of: Any, name: str) -> Any:
+        return of.get_param(name).resolve(suppress_exception=True)
+
     for name in params:
-        ours = params.get_param(name)
-        if name not in of_the_dag or (ours.has_value and ours.value != of_the_dag.get_param(name).value):
+        if name not in of_the_dag or value(params, name) != value(of_the_dag, name):
             raise AvalaConfigurationError(
                 f"params: Airflow keeps {name!r} for itself in a mapped task; write expand(query=...)"
             )
