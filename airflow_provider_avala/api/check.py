@@ -30,16 +30,21 @@ def check(settings: Settings) -> tuple[bool, str]:
     :param settings: the connection.
     :returns: whether the connection works, and a sentence for people.
     """
-    client = AvalaClient(replace(settings, timeout=min(settings.timeout, _TIMEOUT)))
+    try:
+        client = AvalaClient(replace(settings, timeout=min(settings.timeout, _TIMEOUT)))
+    except AvalaError as error:
+        return False, _words(error, settings)
     try:
         payload = client.run(
             "GET", "/datasets/", params={"limit": 1}, max_retry_seconds=0, slot_timeout=_TIMEOUT
         )
         read_page(payload)
-    except AvalaPermissionError as error:
-        return True, f"Avala accepts the key, but it may not list datasets: {error.detail or error}"
     except UnknownEnvelopeError as error:
         return False, _words(AvalaProtocolError(str(error)), settings)
+    except AvalaPermissionError as error:
+        if not error.is_avala:
+            return False, _words(error, settings)
+        return True, f"Avala accepts the key, but it may not list datasets: {error.detail or error}"
     except AvalaError as error:
         return False, _words(error, settings)
     finally:
@@ -51,21 +56,30 @@ def _words(error: AvalaError, settings: Settings) -> str:
     url = settings.base_url
     if isinstance(error, AvalaConnectionError):
         return f"{urlsplit(url).netloc} cannot be reached: {error}. Check the base URL, the network and the proxy."
+    if isinstance(error, AvalaProtocolError):
+        return f"What answers at {url} is not Avala: {error}"
+    if isinstance(error, AvalaPermissionError):
+        return f"What answers at {url} is not Avala, but forbids the request: {error}"
     if isinstance(error, AvalaAuthenticationError):
+        foreign = (
+            ""
+            if error.is_avala
+            else " The answer is not in Avala's words: check the base URL and the proxy, too."
+        )
         return (
-            f"Avala at {url} refuses the key: {error.detail} It is missing, wrong, expired or revoked:"
-            " create one in Mission Control > Settings > Security."
+            f"Avala at {url} refuses the key: {error.detail.rstrip('.')}. It is missing, wrong, expired or revoked:"
+            f" create one in Mission Control > Settings > Security.{foreign}"
         )
     if isinstance(error, AvalaNotFoundError):
         return f"There is no Avala API at {url}: check the base URL; it usually ends with /api/v1."
-    if isinstance(error, AvalaProtocolError):
-        return f"What answers at {url} is not Avala: {error}"
-    if isinstance(error, AvalaRateLimitError | AvalaRateLimitTimeout):
+    if isinstance(error, AvalaRateLimitError):
         return (
             f"{url} can be reached, but the key's rate limit is used up at the moment: try again in a minute."
         )
+    if isinstance(error, AvalaRateLimitTimeout):
+        return f"Nothing was sent to {url}, because the key's rate limit is used up at the moment: {error}"
     if isinstance(error, AvalaServerError):
         return f"{url} can be reached, but has a fault at the moment: {error}"
     if isinstance(error, AvalaApiError) and 300 <= error.status_code < 400:
-        return f"{url} is not the base URL of the API: {error.detail}."
+        return f"{url} is not the base URL of the API: {error.detail.rstrip('.')}."
     return str(error)

@@ -45,6 +45,9 @@ FATAL_STATUSES = frozenset({400, 401, 403, 404, 405, 409, 413, 422})
 class AvalaError(Exception):
     """Base class of every error this package raises on purpose."""
 
+    #: Whether what was asked for may have been done, so that asking once more could do it twice.
+    may_double: bool = False
+
 
 class AvalaConfigurationError(AvalaError, ValueError):
     """A connection field or an argument cannot be used; nothing was sent."""
@@ -290,6 +293,8 @@ def is_fatal(error: BaseException) -> bool:
 
     This is the one place that decides whether an Airflow task uses up its retries.
     """
+    if isinstance(error, AvalaError) and error.may_double:
+        return True
     if isinstance(error, AvalaApiError):
         return error.is_fatal
     if isinstance(error, AvalaUploadError):

@@ -24,6 +24,7 @@ from airflow_provider_avala.api.errors import (
     AvalaRateLimitError,
 )
 from airflow_provider_avala.api.models import Export, State
+from airflow_provider_avala.api.pagination import PAGE_SIZE
 from airflow_provider_avala.api.transport import failure_of
 
 if TYPE_CHECKING:
@@ -33,8 +34,15 @@ log = logging.getLogger(__name__)
 
 #: An export that is looked for by name is expected among this many newest ones, ...
 LOOK_BACK = 1000
-#: ... and, if it is to be created now, not to be older than this, which leaves room for clocks that disagree.
-CLOCK_SKEW = timedelta(hours=1)
+#: ... and, if it is to be created now, not behind a whole page of exports that are older than this. That leaves room
+#: for clocks and time zones that disagree, and for lists in another order.
+CLOCK_SKEW = timedelta(hours=25)
+#: A request whose connection broke may still be at work: nobody looks for its effect sooner than after so many seconds.
+SETTLE = 1.0
+
+
+# A gateway's word that it waited no longer, while the server behind it may still be at work.
+_GATEWAY_TIMEOUTS = (504, 524)
 
 
 @dataclass
@@ -63,12 +71,13 @@ class ExportCreation:
 
         :raises AvalaError: if it could not be created, or if nobody can tell whether it was.
         """
+        self._horizon = self.created_after
         if not self.reattach and self.created_after is None:
-            self.created_after = datetime.fromtimestamp(self.clock.time(), UTC) - CLOCK_SKEW
+            self._horizon = datetime.fromtimestamp(self.clock.time(), UTC) - CLOCK_SKEW
         known: frozenset[str] = frozenset()
         if name := self._given_name():
-            namesakes = list(self._named(name))
-            alive = next((export for export in namesakes if export.state is not State.FAILED), None)
+            namesakes = [export for export in self._newest() if export.name == name]
+            alive = next((export for export in namesakes if self._is_usable(export)), None)
             if self.reattach and alive:
                 log.info(
                     "Export %s of this task run exists already (%s): reattached.", alive.id, alive.progress
@@ -86,6 +95,10 @@ class ExportCreation:
             return str(self.request.payload.get("name") or "")
         return self.request.name
 
+    def _is_usable(self, export: Export) -> bool:
+        too_old = self.created_after and export.created_at and export.created_at < self.created_after
+        return not too_old and export.state is not State.FAILED
+
     def _create(self, known: frozenset[str]) -> Export:
         begin = self.clock.monotonic()
         attempt = 0
@@ -94,47 +107,64 @@ class ExportCreation:
             try:
                 return self.client.post_export(self.request)
             except AvalaRateLimitError as error:
-                if not self.patient:
+                wait = self._wait(error, attempt, begin)
+                if not self.patient or wait is None:
                     raise
-                self._pause(error, attempt, begin)
+                self.clock.sleep(wait)
                 continue
             except AvalaError as error:
                 if not _outcome_unknown(error):
                     raise
                 lost = error
             log.warning("Whether the export was created is unknown, so it is looked for first: %s", lost)
-            may_repeat = _has_given_up(lost)
             while True:
-                self._pause(lost, attempt, begin)
+                wait = self._wait(lost, attempt, begin)
+                self.clock.sleep(max(SETTLE, wait or 0))
                 if found := self._find_created(known, lost):
                     return found
-                if may_repeat:
+                if wait is None:
+                    raise self._unknown(lost)
+                if _has_given_up(lost):
                     break
                 attempt += 1
 
-    def _pause(self, lost: AvalaError, attempt: int, begin: float) -> None:
-        hint = lost.retry_after if isinstance(lost, AvalaApiError) else None
+    def _wait(self, error: AvalaError, attempt: int, begin: float) -> float | None:
+        """Seconds until the next attempt, or None if that would be too late."""
+        hint = error.retry_after if isinstance(error, AvalaApiError) else None
         wait = policy.wait_before(attempt, hint, self.chance())
-        if self.clock.monotonic() - begin + wait > self.client.settings.max_retry_seconds:
-            raise _unknown(lost) if _outcome_unknown(lost) else lost
-        self.clock.sleep(wait)
+        in_time = self.clock.monotonic() - begin + wait <= self.client.settings.max_retry_seconds
+        return wait if in_time else None
 
     def _find_created(self, known: frozenset[str], lost: AvalaError) -> Export | None:
         name = self._given_name()
         if not name:
-            raise _unknown(lost)
+            raise self._unknown(lost)
         try:
-            return next((export for export in self._named(name) if export.id not in known), None)
+            newest = list(self._newest())
         except AvalaError:
-            raise _unknown(lost) from None
+            raise self._unknown(lost) from None
+        if newest and not any(export.name for export in newest):
+            raise self._unknown(lost)  # this server gives exports no names, whatever it was asked
+        return next((export for export in newest if export.name == name and export.id not in known), None)
 
-    def _named(self, name: str) -> Iterator[Export]:
+    def _newest(self) -> Iterator[Export]:
+        old = 0
         for position, export in enumerate(self.client.list_exports()):
-            too_old = self.created_after and export.created_at and export.created_at < self.created_after
-            if too_old or position >= LOOK_BACK:
+            if position >= LOOK_BACK or old >= PAGE_SIZE:
                 return
-            if export.name == name:
-                yield export
+            if self._horizon and export.created_at and export.created_at < self._horizon:
+                old += 1
+            yield export
+
+    def _unknown(self, lost: AvalaError) -> AvalaError:
+        """Say that nobody knows, and whether a later run would find the export by its name."""
+        words = "Whether the export was created is unknown: look at the list of exports before you create another."
+        if isinstance(lost, AvalaApiError):
+            lost.add_detail(words)
+        else:
+            lost.args = (f"{str(lost).rstrip('.')}. {words}",)
+        lost.may_double = not (self.reattach and self._given_name())
+        return lost
 
 
 def _outcome_unknown(error: AvalaError) -> bool:
@@ -147,15 +177,4 @@ def _has_given_up(error: AvalaError) -> bool:
     """Whether the server is done with the request, so that what is not there by now will not come any more."""
     if isinstance(error, AvalaConnectionError):
         return not error.still_running
-    return isinstance(error, AvalaApiError) and error.status_code != 504
-
-
-def _unknown(lost: AvalaError) -> AvalaError:
-    words = (
-        "Whether the export was created is unknown: look at the list of exports before you create another."
-    )
-    if isinstance(lost, AvalaApiError):
-        lost.add_detail(words)
-    else:
-        lost.args = (f"{str(lost).rstrip('.')}. {words}",)
-    return lost
+    return isinstance(error, AvalaApiError) and error.status_code not in _GATEWAY_TIMEOUTS
