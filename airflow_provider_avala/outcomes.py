@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FINISHED = "finished"
 TIMEOUT = "timeout"
 ERROR = "error"
+DUE = "due"
 
 #: Seconds for which a task that resumes tries to reach Avala, before it goes back to waiting in the triggerer.
 _PATIENCE = 30.0

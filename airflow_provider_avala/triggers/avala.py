@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_avala.api.errors import is_transient
 from airflow_provider_avala.api.models import State
 from airflow_provider_avala.hooks.avala import AvalaHook
-from airflow_provider_avala.outcomes import FINISHED, TIMEOUT, error_event
+from airflow_provider_avala.outcomes import DUE, FINISHED, TIMEOUT, error_event
 
 
 class AvalaExportTrigger(BaseTrigger):
@@ -75,3 +75,23 @@ class AvalaExportTrigger(BaseTrigger):
                 yield TriggerEvent({"status": TIMEOUT, "export_id": self.export_id, "message": message})
                 return
             await asyncio.sleep(min(self.poll_interval, rest))
+
+
+class AvalaDelayTrigger(BaseTrigger):
+    """Lets time pass, for a task that Avala cannot serve at the moment.
+
+    :param until: when the task is to try again, in seconds since the epoch.
+    """
+
+    def __init__(self, until: float) -> None:
+        super().__init__()
+        self.until = until
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """What the triggerer needs to build this trigger again."""
+        return "airflow_provider_avala.triggers.avala.AvalaDelayTrigger", {"until": self.until}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Send one event when the time has come."""
+        await asyncio.sleep(max(0.0, self.until - time.time()))
+        yield TriggerEvent({"status": DUE})

@@ -1,0 +1,252 @@
+"""Creating exports, exactly once, and fetching their files."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_avala.api.errors import (
+    AvalaConfigurationError,
+    AvalaError,
+    AvalaNotFoundError,
+    AvalaRateLimitError,
+    AvalaTimeoutError,
+    is_transient,
+)
+from airflow_provider_avala.api.models import State
+from airflow_provider_avala.operators.base import AvalaOperator
+from airflow_provider_avala.operators.task_run import TaskRun
+from airflow_provider_avala.outcomes import backstop, fatal_errors_end_the_task, is_successful, resumed
+from airflow_provider_avala.triggers.avala import AvalaDelayTrigger, AvalaExportTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_avala.api.models import Export
+
+_STATE_KEY = "avala_export"
+
+
+class AvalaCreateExportOperator(AvalaOperator):
+    """Creates an export, exactly once for each run of the task; returns its id in every mode.
+
+    The export's name ends with a digest of the task run. A retry finds its own export by that name and goes on with it;
+    a cleared task creates a new one, and so does a retry whose export has failed. While Avala takes no further export,
+    because too many are running, the operator waits for its turn: in the triggerer if ``deferrable``.
+
+    :param project_id: the project to export, or a list of them (templated).
+    :param dataset_id: the dataset to export, or a list of them (templated).
+    :param slice_id: the slice to export, or a list of them (templated).
+    :param export_format: the API's name of the format (templated).
+    :param name: how the export's name begins; by default with DAG and task (templated).
+    :param payload: a body that replaces all of the above; a retry can then recognise its export only where
+        Airflow keeps task state (3.3 and later) (templated).
+    :param wait_for_completion: whether to wait until the export has finished.
+    :param deferrable: whether to wait in the triggerer; by default Airflow's ``[operators] default_deferrable``.
+    :param poll_interval: seconds between two polls.
+    :param timeout: seconds after which to stop waiting, be it for a place or for the export.
+    :param avala_conn_id: id of the Airflow connection (templated).
+    """
+
+    template_fields: Sequence[str] = (
+        "project_id",
+        "dataset_id",
+        "slice_id",
+        "export_format",
+        "name",
+        "payload",
+        "avala_conn_id",
+    )
+    template_fields_renderers = {"payload": "json"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        project_id: str | Sequence[str] | None = None,
+        dataset_id: str | Sequence[str] | None = None,
+        slice_id: str | Sequence[str] | None = None,
+        export_format: str = "json",
+        name: str | None = None,
+        payload: Mapping[str, Any] | None = None,
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | timedelta = 10,
+        timeout: float | timedelta = 3600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.project_id = project_id
+        self.dataset_id = dataset_id
+        self.slice_id = slice_id
+        self.export_format = export_format
+        self.name = name
+        self.payload = payload
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = _seconds(poll_interval, "poll_interval")
+        self.timeout = _seconds(timeout, "timeout")
+
+    def execute(self, context: Context) -> str:
+        """Create the export, or find the one of this task run; then wait for it, if that is wanted.
+
+        :raises AirflowFailException: an error that no retry can mend.
+        :raises AvalaError: an error that a retry may mend; an export that failed is one.
+        """
+        return self._create_and_wait(context, time.time() + self.timeout)
+
+    def execute_later(self, context: Context, event: Any = None, deadline: float = 0.0) -> str:
+        """Try again to create the export, after Avala had no place for another one.
+
+        :param event: what the trigger sent: that the time has come.
+        :param deadline: when to give up, in seconds since the epoch.
+        """
+        return self._create_and_wait(context, deadline)
+
+    def _create_and_wait(self, context: Context, deadline: float) -> str:
+        with fatal_errors_end_the_task():
+            if not self.wait_for_completion or self.deferrable:
+                export = self._create(context, deadline)
+                if not self.wait_for_completion or is_successful(export):
+                    return export.id
+                self._wait_in_triggerer(export.id, deadline)
+            with self.hook.client.export_slot(max(0.0, deadline - time.time())):
+                return self._wait(self._create(context, deadline).id, deadline)
+
+    def _create(self, context: Context, deadline: float) -> Export:
+        """Create the export, waiting for a place among the running ones if need be."""
+        while True:
+            try:
+                return self._of_this_run(context)
+            except AvalaRateLimitError as refused:
+                again = time.time() + max(refused.retry_after or 0.0, self.poll_interval) * random.uniform(
+                    1.0, 1.2
+                )
+                if again > deadline:
+                    raise AvalaTimeoutError(
+                        f"no export could be created within {self.timeout:g} s, Avala is busy: {refused}"
+                    ) from refused
+                self.log.info(
+                    "Avala takes no further export yet; next attempt in %.0f s.", again - time.time()
+                )
+            if self.deferrable:
+                self.defer(
+                    trigger=AvalaDelayTrigger(again),
+                    method_name="execute_later",
+                    kwargs={"deadline": deadline},
+                    timeout=backstop(again, self.poll_interval),
+                )
+            time.sleep(max(0.0, again - time.time()))
+
+    def _wait_in_triggerer(self, export_id: str, deadline: float) -> NoReturn:
+        self.defer(
+            trigger=AvalaExportTrigger(export_id, self.avala_conn_id, self.poll_interval, deadline),
+            method_name="execute_complete",
+            kwargs={"export_id": export_id, "deadline": deadline},
+            timeout=backstop(deadline, self.poll_interval),
+        )
+
+    def execute_complete(
+        self, context: Context, event: Any = None, export_id: str = "", deadline: float = 0.0
+    ) -> str:
+        """Go on after the trigger's event.
+
+        :param event: what the trigger sent.
+        :param export_id: id of the export that was waited for.
+        :param deadline: when to give up, in seconds since the epoch.
+        """
+        with fatal_errors_end_the_task():
+            export = resumed(self.hook, export_id, event)
+            if export is None:
+                self._wait_in_triggerer(export_id, deadline)
+            return export.id
+
+    def _of_this_run(self, context: Context) -> Export:
+        run = TaskRun.of(context, self.retries or 0)
+        store = context.get("task_state_store")
+        export = self._remembered(store, run) or self.hook.create_export(
+            project_id=self.project_id,
+            dataset_id=self.dataset_id,
+            slice_id=self.slice_id,
+            export_format=self.export_format,
+            name=run.name(self.name),
+            payload=self.payload,
+            reattach=self.payload is None,
+            created_after=run.oldest,
+            patient=False,
+        )
+        if store is not None:
+            store.set(_STATE_KEY, {"run": run.digest, "export_id": export.id})
+        self.log.info("Export %s (%s): %s", export.id, export.name or "unnamed", export.progress)
+        return export
+
+    def _remembered(self, store: Any, run: TaskRun) -> Export | None:
+        note = store.get(_STATE_KEY) if store is not None else None
+        if not isinstance(note, dict) or note.get("run") != run.digest:
+            return None
+        try:
+            export = self.hook.get_export(str(note.get("export_id")))
+        except AvalaNotFoundError:
+            return None
+        return None if export.state is State.FAILED else export
+
+    def _wait(self, export_id: str, deadline: float) -> str:
+        status = "unknown"
+        while True:
+            try:
+                export = self.hook.poll_export(export_id, patience=self.poll_interval)
+            except AvalaError as error:
+                if not is_transient(error):
+                    raise
+                self.log.warning("A poll of export %s failed, polling goes on: %s", export_id, error)
+            else:
+                if is_successful(export):
+                    return export_id
+                status = export.progress
+            rest = deadline - time.time()
+            if rest <= 0:
+                raise AvalaTimeoutError(
+                    f"export {export_id} was not finished within {self.timeout:g} s, its last status was {status!r}"
+                )
+            time.sleep(min(self.poll_interval, rest))
+
+
+class AvalaDownloadExportOperator(AvalaOperator):
+    """Downloads the file of a finished export; returns the path.
+
+    The file is written under another name, verified, and then renamed, so that whoever sees it sees all of it.
+
+    :param export_id: id of the export (templated).
+    :param path: local path or object storage URL; a folder if it ends with a slash or is one (templated).
+    :param avala_conn_id: id of the Airflow connection (templated).
+    """
+
+    template_fields: Sequence[str] = ("export_id", "path", "avala_conn_id")
+
+    def __init__(self, *, export_id: str, path: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.export_id = export_id
+        self.path = path
+
+    def execute(self, context: Context) -> str:
+        """Download, and return the path of the file.
+
+        :raises AirflowFailException: an error that no retry can mend.
+        """
+        with fatal_errors_end_the_task():
+            summary = self.hook.download_export(self.export_id, self.path)
+        self.log.info("Export %s: %d bytes in %s.", self.export_id, summary.bytes, summary.path)
+        return summary.path
+
+
+def _seconds(value: float | timedelta, field: str) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise AvalaConfigurationError(
+            f"{field}: {value!r} is not a number of seconds above 0, nor a timedelta"
+        )
+    return float(seconds)
