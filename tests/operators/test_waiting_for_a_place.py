@@ -17,15 +17,12 @@ from airflow_provider_avala.triggers.avala import AvalaDelayTrigger
 from tests.airflow_support import Connect, context, run_to_end
 
 
-
 def full(retry_after: int = 0) -> faults.Fault:
     """The answer to one export too many: requests are left, places are not."""
     headers = {"Retry-After": str(retry_after), "X-RateLimit-Remaining": "70"}
     return faults.status(429, {"detail": "Too many exports."}, headers)
 
 
-    429, {"detail": "Too many exports."}, {"Retry-After": "0", "X-RateLimit-Remaining": "70"}
-)
 MODES = {
     "no wait": {},
     "no wait, deferrable": {"deferrable": True},
