@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_avala.api.errors import AvalaRateLimitTimeout, AvalaTimeoutError
-from airflow_provider_avala.emulator import SEED_PROJECT_ID, Emulator, faults
+from airflow_provider_avala.emulator import SEED_PROJECT_ID, Emulator, faults, running_emulator
 from airflow_provider_avala.hooks.avala import AvalaHook
 from airflow_provider_avala.operators.avala import AvalaCreateExportOperator
 from airflow_provider_avala.triggers.avala import AvalaDelayTrigger
@@ -76,13 +75,22 @@ def test_a_refusal_for_the_number_of_exports_pauses_nobody_else(avala: Emulator)
     assert AvalaHook().rate_limit_status()["standard"].paused == 0
 
 
-def test_the_sixth_waits_until_one_of_the_five_is_done(emulators: Any, avala: Emulator) -> None:
+def test_the_sixth_waits_until_one_of_the_five_is_done(connect: Connect) -> None:
     """The emulator's own limit, without faults: what runs is counted by the server."""
-    export_ids = [avala.add_export(status="processing", seconds=1000) for _ in range(1000)]
-    threading.Timer(0.3, avala.finish_export, [export_ids[0]]).start()
-    created = run_to_end(operator(timeout=60), context())
-    assert created not in export_ids
-    assert 429 in [r.status for r in avala.requests_to("POST", "/exports/")]
+    with running_emulator(max_exports=5, rate_limits=None) as avala:
+        connect(avala)
+        running = [avala.add_export(status="processing", seconds=1000) for _ in range(5)]
+        task, run = operator(deferrable=True, timeout=3600), context()
+        with pytest.raises(TaskDeferred) as deferred:
+            task.execute(run)
+        assert deferred.value.method_name == "execute_later"
+        assert len(avala.exports) == 5
+        avala.finish_export(running[2])
+        export_id = task.resume_execution(
+            deferred.value.method_name, {**deferred.value.kwargs, "event": {"status": "due"}}, run
+        )
+        assert export_id not in running
+        assert len(avala.exports) == 6
 
 
 def test_on_a_worker_no_more_exports_are_waited_for_at_a_time_than_the_connection_allows(
