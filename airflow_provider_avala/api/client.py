@@ -90,9 +90,22 @@ class AvalaClient:
         :param params: query parameters; ``limit`` is the page size, 100 unless given.
         :raises AvalaProtocolError: if the answer is not a list, or its pages never end.
         """
-        path = self.dialect.path(endpoint)
-        for page in pages(self._fetch, self.settings.base_url, path, params or {}):
-            yield from page.items
+        for items in self.pages(endpoint, params=params):
+            yield from items
+
+    def pages(
+        self, endpoint: str, *, params: Mapping[str, Any] | None = None, **options: Any
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Iterate over the pages of a list; each is one request, sent when it is asked for.
+
+        :param endpoint: relative to the base URL, such as ``/exports/``, with or without slashes.
+        :param params: query parameters; ``limit`` is the page size, 100 unless given.
+        :param options: passed on to :meth:`.Transport.request`.
+        :raises AvalaProtocolError: if the answer is not a list, or its pages never end.
+        """
+        fetch = partial(self._fetch, **options)
+        for page in pages(fetch, self.settings.base_url, self.dialect.path(endpoint), params or {}):
+            yield page.items
 
     def rate_limit_status(self) -> dict[str, LimiterStatus]:
         """What is used of the key's limits at present, by class of endpoint."""
@@ -219,13 +232,14 @@ class AvalaClient:
 
     # Datasets, items, projects
 
-    def get_dataset(self, dataset_id: str) -> Dataset:
+    def get_dataset(self, dataset_id: str, **options: Any) -> Dataset:
         """Read one dataset.
 
         :param dataset_id: its id.
+        :param options: passed on to :meth:`.Transport.request`.
         :raises AvalaNotFoundError: if there is none of that id.
         """
-        return Dataset.read(self.run("GET", f"/datasets/{segment(dataset_id, 'dataset_id')}/"))
+        return Dataset.read(self.run("GET", f"/datasets/{segment(dataset_id, 'dataset_id')}/", **options))
 
     def list_datasets(self, *, params: Mapping[str, Any] | None = None) -> Iterator[Dataset]:
         """Iterate over all datasets.
@@ -278,12 +292,12 @@ class AvalaClient:
 
     # How requests go out
 
-    def _fetch(self, url: str, params: Mapping[str, Any] | None) -> Answer:
+    def _fetch(self, url: str, params: Mapping[str, Any] | None, **options: Any) -> Answer:
         try:
-            return self._transport.request("GET", url, params=params)
+            return self._transport.request("GET", url, params=params, **options)
         except SlashRedirect as redirect:
             self._switch(redirect)
-            return self._transport.request("GET", redirect.location)
+            return self._transport.request("GET", redirect.location, **options)
 
     def _call(
         self,

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from airflow_provider_avala.api.envelopes import describe
 from airflow_provider_avala.api.errors import AvalaProtocolError
 from airflow_provider_avala.api.secrets import without_secrets, without_signed_urls
 
-_SUCCESS = frozenset({"exported", "completed"})
 _FAILURE = frozenset({"failed", "error", "canceled", "cancelled", "expired"})
 
 
@@ -41,6 +40,9 @@ class Resource:
     created_at: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    #: The statuses that mean success.
+    _SUCCESS: ClassVar[frozenset[str]] = frozenset()
+
     @classmethod
     def read(cls, payload: Any) -> Self:
         """Read a resource from decoded JSON.
@@ -61,6 +63,19 @@ class Resource:
             "status": _text(payload, "status"),
             "created_at": _moment(payload.get("created_at")),
         }
+
+    @property
+    def state(self) -> State:
+        """Whether it runs, succeeded or failed; a status that nobody knows still runs."""
+        status = self.status.strip().lower()
+        if status in self._SUCCESS:
+            return State.SUCCEEDED
+        return State.FAILED if status in _FAILURE else State.RUNNING
+
+    @property
+    def progress(self) -> str:
+        """How far it is, for people."""
+        return self.status or "without status"
 
     def as_dict(self) -> dict[str, Any]:
         """The resource as the API sent it, with ``id``, without any URL: fit for an XCom."""
@@ -84,6 +99,8 @@ class Export(Resource):
     total_tasks: int | None = None
     error: str = ""
 
+    _SUCCESS = frozenset({"exported", "completed"})
+
     @classmethod
     def _fields(cls, payload: Mapping[str, Any]) -> dict[str, Any]:
         return super()._fields(payload) | {
@@ -95,18 +112,10 @@ class Export(Resource):
         }
 
     @property
-    def state(self) -> State:
-        """Whether it runs, succeeded or failed; a status that nobody knows still runs."""
-        status = self.status.strip().lower()
-        if status in _SUCCESS:
-            return State.SUCCEEDED
-        return State.FAILED if status in _FAILURE else State.RUNNING
-
-    @property
     def progress(self) -> str:
         """Status and count of tasks, for people: ``processing, 40 of 100 tasks``."""
         counts = f", {self.done_tasks} of {self.total_tasks} tasks" if self.total_tasks else ""
-        return f"{self.status or 'without status'}{counts if self.done_tasks is not None else ''}"
+        return f"{super().progress}{counts if self.done_tasks is not None else ''}"
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,8 @@ class Dataset(Resource):
     owner_name: str = ""
     data_type: str = ""
     item_count: int | None = None
+
+    _SUCCESS = frozenset({"created"})
 
     @classmethod
     def _fields(cls, payload: Mapping[str, Any]) -> dict[str, Any]:

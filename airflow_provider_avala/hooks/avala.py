@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_avala.api.client import AvalaClient
     from airflow_provider_avala.api.downloads import DownloadSummary
     from airflow_provider_avala.api.limiter import LimiterStatus
-    from airflow_provider_avala.api.models import Export
+    from airflow_provider_avala.api.models import Dataset, Export
     from airflow_provider_avala.api.settings import Settings
     from airflow_provider_avala.api.uploads import UploadSummary
 
@@ -130,12 +130,43 @@ class AvalaHook(BaseHook):
         :param patience: seconds in which a failed request may be retried.
         :raises AvalaError: if this poll failed; see :func:`airflow_provider_avala.api.errors.is_transient`.
         """
-        return self.client.get_export(
-            export_id,
-            max_retry_seconds=min(patience, self.settings.max_retry_seconds),
-            slot_timeout=_POLL_SLOT_TIMEOUT,
-            poll=True,
-        )
+        return self.client.get_export(export_id, **self._poll_options(patience))
+
+    def poll_dataset(self, dataset_id: str, *, patience: float = 0.0) -> Dataset:
+        """Read one dataset as one of many polls; see :meth:`poll_export`.
+
+        :param dataset_id: its id.
+        :param patience: seconds in which a failed request may be retried.
+        :raises AvalaError: if this poll failed.
+        """
+        return self.client.get_dataset(dataset_id, **self._poll_options(patience))
+
+    def poll_exports(self) -> Iterator[list[Export]]:
+        """Read the list of exports, newest first, a page for each step: one poll for a hundred exports.
+
+        :raises AvalaError: if the request for a page failed; the iteration is over then.
+        """
+        from airflow_provider_avala.api.models import Export
+
+        for page in self.client.pages("/exports/", **self._poll_options()):
+            yield [Export.read(each) for each in page]
+
+    def poll_datasets(self) -> Iterator[list[Dataset]]:
+        """Read the list of datasets, newest first, a page for each step; see :meth:`poll_exports`.
+
+        :raises AvalaError: if the request for a page failed; the iteration is over then.
+        """
+        from airflow_provider_avala.api.models import Dataset
+
+        for page in self.client.pages("/datasets/", **self._poll_options()):
+            yield [Dataset.read(each) for each in page]
+
+    def _poll_options(self, patience: float = 0.0) -> dict[str, Any]:
+        return {
+            "max_retry_seconds": min(patience, self.settings.max_retry_seconds),
+            "slot_timeout": _POLL_SLOT_TIMEOUT,
+            "poll": True,
+        }
 
     def list_exports(self, *, params: Mapping[str, Any] | None = None) -> Iterator[Export]:
         """Iterate over all exports, newest first.
