@@ -20,7 +20,7 @@ def _can_print(text: str) -> bool:
 
 
 _fancy = _can_print("✓✗…")
-TICK, CROSS, DOTS = ("✓", "✗", "…") if _fancy else ("ok", "!!", "...")
+TICK, CROSS, DOTS = ("✓", "✗", "…") if _fancy else ("+", "!", ".")
 
 
 def say(text: str = "") -> None:
@@ -51,16 +51,16 @@ def step(text: str) -> Iterator[Step]:
     over = threading.Event()
 
     def line(mark: str) -> str:
-        return f"  {mark:2}{current.text:<{WIDTH}}{elapsed(time.monotonic() - began)}"
+        return f"  {mark} {current.text:<{WIDTH}}{elapsed(time.monotonic() - began)}"
 
     def tick_along() -> None:
         while not over.wait(0.5):
-            print("\r" + line(DOTS[:2]), end="", flush=True)
+            print("\r" + line(DOTS), end="", flush=True)
 
     ticker = threading.Thread(target=tick_along, daemon=True)
     live = sys.stdout.isatty()
     if live:
-        print(line(DOTS[:2]), end="", flush=True)
+        print(line(DOTS), end="", flush=True)
         ticker.start()
     mark = CROSS
     try:

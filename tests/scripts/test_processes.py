@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from scripts.processes import ChildProcess, LocalError, ProcessFailed, free_port, port_is_free, wait_until
@@ -27,8 +29,7 @@ def child(code: str, folder: Path, *arguments: str) -> ChildProcess:
 
 
 def alive(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_stubborn_family_is_ended_down_to_the_grandchild_in_another_group(tmp_path: Path) -> None:
@@ -57,8 +58,6 @@ def test_waiting_ends_at_the_deadline_and_says_what_for() -> None:
 
 
 def test_a_port_in_use_is_told_from_a_free_one() -> None:
-    import socket
-
     assert port_is_free(free_port())
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not port_is_free(server.getsockname()[1])
