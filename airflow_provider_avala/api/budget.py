@@ -73,7 +73,7 @@ class Budget:
         :param hint: seconds that the server asked to wait, see :func:`policy.server_hint`.
         """
         limiter = self._limiter(path, poll=False)
-        if limit := policy.number(headers.get("X-RateLimit-Limit", "")):
+        if (limit := policy.number(headers.get("X-RateLimit-Limit", ""))) and limit >= 1:
             limiter.announce(max(1, int(min(limit, 1e6) * self._share)))
         remaining = policy.number(headers.get("X-RateLimit-Remaining", ""))
         if status == 429:
