@@ -1,0 +1,194 @@
+"""Several processes share one key against a server that keeps its limits to the letter: who gets how much through?
+
+Run as ``python -m benchmarks.rate_limit``. Prints a Markdown table. Installs nothing: contenders that are not installed
+are named, with what to install.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import timeit
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_avala.api.limiter import Limiter, MemoryLimiter
+from airflow_provider_avala.api.limits import Limit
+from airflow_provider_avala.api.redis_ring import RedisRing
+from airflow_provider_avala.api.ring import FileRing
+from benchmarks.contenders import CONTENDERS, Contender, Task
+from benchmarks.strict_server import ideal, parse
+from tests.api.redis_server import RedisServer, find_server
+
+_fork = multiprocessing.get_context("fork")
+_HEADS = ("", "429", "admitted / ideal", "fairness", "CPU ms/call", "429 of a fixed-window server")
+
+
+@dataclass
+class Worker:
+    """A process of a contender.
+
+    :param process: the process.
+    :param cpu_before: seconds of processor time that it took to get ready.
+    """
+
+    process: Any
+    cpu_before: float
+
+    def end(self) -> float:
+        """Kill it, and return the seconds of processor time that its work took."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        _, _, usage = os.wait4(self.process.pid, 0)
+        return usage.ru_utime + usage.ru_stime - self.cpu_before
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument(
+        "--limits", default="100/6,20/1", help="requests/seconds, several separated by commas"
+    )
+    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=24)
+    parser.add_argument("--only", default="", help="only contenders whose name contains this")
+    options = parser.parse_args()
+    best = ideal(parse(options.limits), options.seconds)
+    print(
+        f"{options.processes} processes, one key, {options.limits} (sliding windows), {options.seconds:g} s;"
+        f" at best {best} requests\n"
+    )
+    _row(*_HEADS)
+    _row(*["---"] * len(_HEADS))
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        redis = stack.enter_context(RedisServer()).url if find_server() else ""
+        for number, contender in enumerate(each for each in CONTENDERS if options.only in each.name):
+            place = Path(folder) / str(number)
+            place.mkdir(mode=0o700)
+            task = Task("", "", options.limits, options.processes, place, redis)
+            _row(*_measure(contender, task, options.seconds, best))
+        print(f"\nOne acquire that need not wait: {_costs(Path(folder), redis)}.")
+    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {_versions()}.")
+
+
+def _row(*cells: object) -> None:
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def _measure(contender: Contender, task: Task, seconds: float, best: int) -> tuple[object, ...]:
+    module, packages = contender.needs
+    if not importlib.util.find_spec(module) or ("redis" in module and not task.redis):
+        return (contender.name, f"not installed: pip install {packages}", *[""] * 4)
+    if "redis" in module:
+        _flush(task.redis)
+    with _server(task.limits) as url:
+        cpu = _run(contender, replace(task, url=url), seconds)
+        report = _report(url, seconds)
+    counts = [report["by_client"].get(str(number), 0) for number in range(task.processes)]
+    fixed = ", ".join(f"{low}-{high}" for low, high in report["fixed_windows"])
+    return (
+        contender.name,
+        report["refused"],
+        f"{report['admitted'] / best:.3f}",
+        f"{min(counts)}/{max(counts)}",
+        f"{cpu / max(1, report['admitted']) * 1000:.2f}",
+        fixed,
+    )
+
+
+@contextmanager
+def _server(limits: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "benchmarks.strict_server", limits]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603  # ourselves
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline() if server.stdout else 0)}"
+        finally:
+            server.kill()
+
+
+def _report(url: str, seconds: float) -> Any:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{url}/report?seconds={seconds}") as answer:
+        return json.load(answer)
+
+
+def _run(contender: Contender, task: Task, seconds: float) -> float:
+    """Let the processes work for so long; return the processor time of all."""
+    go = _fork.Event()
+    workers = [_start(contender, replace(task, key=str(number)), go) for number in range(task.processes)]
+    go.set()
+    end, cpu, chance = time.monotonic() + seconds + 0.5, 0.0, random.Random(1)
+    while contender.kills and time.monotonic() < end - 1:
+        time.sleep(chance.uniform(0.1, 0.9))
+        victim = chance.randrange(max(1, task.processes // 3))
+        cpu += workers[victim].end()
+        workers[victim] = _start(contender, replace(task, key=str(victim)), go)
+    time.sleep(max(0.0, end - time.monotonic()))
+    return cpu + sum(worker.end() for worker in workers)
+
+
+def _start(contender: Contender, task: Task, go: Event) -> Worker:
+    receive, send = _fork.Pipe(duplex=False)
+    process = _fork.Process(target=_work, args=(contender, task, send, go))
+    process.start()
+    send.close()
+    return Worker(process, receive.recv())
+
+
+def _work(contender: Contender, task: Task, ready: Any, go: Event) -> None:
+    call = contender.prepare(task)
+    ready.send(time.process_time())
+    go.wait()
+    while True:
+        call()
+
+
+def _flush(url: str) -> None:
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+
+
+def _costs(folder: Path, redis: str) -> str:
+    never_full = (Limit(100, 1e-6), Limit(20, 1e-7))
+    limiters: dict[str, Limiter] = {
+        "file ring": FileRing("cost", never_full, str(folder), margin=0),
+        "memory": MemoryLimiter(never_full, margin=0),
+    }
+    if redis and importlib.util.find_spec("redis"):
+        limiters["Redis"] = RedisRing("cost", never_full, redis, margin=0)
+    costs = {
+        name: min(timeit.repeat(lambda each=each: each.acquire(1), number=1000, repeat=7)) * 1000
+        for name, each in limiters.items()
+    }
+    return ", ".join(f"{name} {cost:.0f} µs" for name, cost in costs.items())
+
+
+def _versions() -> str:
+    packages = ["requests", "tenacity", "pyrate-limiter", "filelock", "avala", "redis"]
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+if __name__ == "__main__":
+    main()
