@@ -1,6 +1,6 @@
 """Make a virtual environment with pinned packages, or leave it alone when nothing has changed.
 
-Run as ``python3 -m scripts.prepare_venv .venv constraints/airflow-3.3.2.txt --extras emulator,test,lint``.
+Run as ``python3 -m scripts.prepare_venv .venv constraints/airflow-3.3.2.txt --extras emulator,redis,test,lint``.
 Needs nothing but Python's own library.
 """
 

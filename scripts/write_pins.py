@@ -5,6 +5,7 @@ Run as ``python3 -m scripts.write_pins``. What it writes holds names and version
 
 from __future__ import annotations
 
+import configparser
 import re
 import subprocess
 import sys
@@ -16,26 +17,42 @@ from scripts.troubles import explain, last_error
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = "setuptools>=77"  # as in pyproject.toml; pinned, so that building needs no isolated environment
-API_LAYER = ["requests", "starlette", "uvicorn", "python-multipart", "pytest", "hypothesis"]
+PYTHONS = {"2.11.2": "# Python >=3.11,<3.13"}
+ANY_PYTHON = "# Python >=3.11,<3.15"
 
-AIRFLOWS = (
-    # version, Pythons it is made for, extras of this package
-    ("3.3.2", "# Python >=3.11,<3.15", "emulator,test,lint"),
-    ("2.11.2", "# Python >=3.11,<3.13", "emulator,test"),
-)
+EXTRAS = {
+    # name of the file -> extras of this package
+    "airflow-3.3.2": ("emulator", "redis", "test", "lint"),
+    "airflow-2.11.2": ("emulator", "redis", "test"),
+    "api": ("emulator", "redis", "test"),
+}
 
 
 def main() -> int:
     """Write every file; 0 when all are written."""
     try:
-        for version, pythons, extras in AIRFLOWS:
-            wanted = [f"apache-airflow=={version}", f"{ROOT}[{extras}]", BUILD]
-            write(ROOT / "constraints" / f"airflow-{version}.txt", pythons, wanted)
-        write(ROOT / "constraints" / "api.txt", "# Python >=3.11,<3.15", [*API_LAYER, BUILD])
+        for name in EXTRAS:
+            version = name.removeprefix("airflow-")
+            airflow = [] if name == "api" else [f"apache-airflow=={version}"]
+            write(
+                ROOT / "constraints" / f"{name}.txt",
+                PYTHONS.get(version, ANY_PYTHON),
+                [*airflow, *requirements(name), BUILD],
+            )
     except subprocess.CalledProcessError as error:
         say(f"  {explain(error.stdout) or last_error(error.stdout)}")
         return 1
     return 0
+
+
+def requirements(name: str) -> list[str]:
+    """What setup.cfg asks for, without anything of Airflow for the file ``api``."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    asked = setup["options"]["install_requires"].split()
+    for extra in EXTRAS[name]:
+        asked += setup["options.extras_require"][extra].split()
+    return [each for each in asked if name != "api" or not each.startswith("apache-airflow")]
 
 
 def write(path: Path, pythons: str, wanted: list[str]) -> None:

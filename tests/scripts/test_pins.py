@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import configparser
 import re
 from pathlib import Path
 
 import pytest
 
 from scripts.prepare_venv import CannotPrepare, check_python
-from scripts.write_pins import pinned
+from scripts.write_pins import pinned, requirements
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "constraints").glob("*.txt"))
-EXTRAS = {
-    "airflow-3.3.2": ("emulator", "test", "lint"),
-    "airflow-2.11.2": ("emulator", "test"),
-    "api": ("emulator", "test"),
-}
 
 
 def pins(path: Path) -> list[str]:
@@ -31,12 +25,7 @@ def test_every_line_is_a_plain_pin(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_requirement_is_pinned(path: Path) -> None:
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    asked = [] if path.stem == "api" else setup["options"]["install_requires"].split()
-    for extra in EXTRAS[path.stem]:
-        asked += setup["options.extras_require"][extra].split()
-    names = {re.match(r"[\w-]+", requirement)[0].lower() for requirement in asked}  # type: ignore[index]
+    names = {re.match(r"[\w-]+", each)[0].lower() for each in requirements(path.stem)}  # type: ignore[index]
     assert names - {line.partition("==")[0].lower() for line in pins(path)} == set()
 
 
