@@ -17,6 +17,8 @@ from airflow_provider_avala.api.secrets import without_signed_urls
 
 log = logging.getLogger(__name__)
 
+#: Nothing, HTML or XML, JSON.
+_PAGE_STARTS = (b"", b"<", b"{", b"[")
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 
 
@@ -51,7 +53,7 @@ def check_file(path: Path, *, checksums: Mapping[str, bytes], zip_announced: boo
 
     :param path: the file.
     :param checksums: for each hash algorithm, the expected digest.
-    :param zip_announced: whether anything else than a zip is wrong.
+    :param zip_announced: whether the server calls it a zip, so that a page of text is wrong.
     :raises AvalaDownloadError: if it is not what was announced, or damaged.
     """
     for algorithm, expected in checksums.items():
@@ -65,9 +67,11 @@ def check_file(path: Path, *, checksums: Mapping[str, bytes], zip_announced: boo
         head = file.read(4096)
     if head.startswith(_ZIP_STARTS):
         _check_zip(path)
-    elif zip_announced:
+    elif zip_announced and head.lstrip()[:1] in _PAGE_STARTS:
         says = without_signed_urls(envelopes.read_error(head).detail)
         raise AvalaDownloadError(f"a zip was announced, but the file is none; it begins: {says[:200]!r}")
+    elif zip_announced:
+        log.warning("The file was announced as a zip but is none, so what is in it cannot be checked.")
 
 
 def _check_zip(path: Path) -> None:

@@ -137,8 +137,8 @@ class _Transfer:
 
     @property
     def zip_announced(self) -> bool:
-        """Whether the name of the file, there or here, promises a zip."""
-        return is_zip_name(urlsplit(self._url).path) or is_zip_name(self._part.target.name)
+        """Whether the server calls the file a zip; what the target is called is the user's business."""
+        return is_zip_name(urlsplit(self._url).path)
 
     def run(self) -> None:
         while True:

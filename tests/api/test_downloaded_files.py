@@ -73,6 +73,15 @@ def test_what_is_not_the_zip_that_was_announced_is_refused_and_deleted(tmp_path,
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize(("path", "name"), [("/1.zip", "export.bin"), ("/1", "export.zip")])
+def test_another_format_under_the_name_of_a_zip_is_the_users_business(tmp_path, path, name, caplog):
+    with Server(serve()) as server:
+        fetch(server, tmp_path / name, path=path)
+
+    assert (tmp_path / name).read_bytes() == DATA
+    assert ("announced as a zip" in caplog.text) == path.endswith(".zip")
+
+
 def test_a_zip_is_checked_whatever_its_name(target):
     with (
         Server(serve(ZIP.replace(b"content of b", b"CONTENT of b"))) as server,
