@@ -191,6 +191,8 @@ def _base_url(host: str | None, port: int | None, schema: str | None, allow_inse
             f"port: {port!r} is not a port; give one from 1 to 65535, or leave it empty"
         )
     netloc = f"{parts.netloc.rstrip(':')}:{port}" if port and named_port is None else parts.netloc
+    if not path.isprintable() or set(path) & set("?#\\"):
+        raise AvalaConfigurationError("schema: is not the path of a base URL, for example 'api/v1'")
     path = parts.path.rstrip("/") or (f"/{path}" if path else "")
     return f"{parts.scheme.lower()}://{netloc.lower()}{path}"
 

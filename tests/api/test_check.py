@@ -10,9 +10,11 @@ from airflow_provider_avala.emulator import faults, running_emulator
 from tests.api.conftest import KEY
 from tests.api.scripted import Scripted, resets, says
 
+QUICK = {"rate_limit_store": "memory", "rate_limits": "1000/1"}
+
 
 def outcome(host, key=KEY, **extra):
-    return check(Settings.parse(host=host, password=key, extra={"rate_limit_store": "memory", **extra}))
+    return check(Settings.parse(host=host, password=key, extra={**QUICK, **extra}))
 
 
 @pytest.fixture(scope="module", params=["current", "legacy"])
@@ -58,7 +60,7 @@ def test_key_without_the_scope_is_still_a_good_key(avala):
     [
         (faults.status(500), "has a fault"),
         (faults.html(503), "has a fault"),
-        (faults.status(429), "rate limit is used up"),
+        (faults.status(429, headers={"Retry-After": "0"}), "rate limit is used up"),
         (faults.reset_before_commit(), "cannot be reached"),
         (faults.truncated(), "cannot be reached"),
         (faults.bad_json(), "is not Avala"),

@@ -17,7 +17,7 @@ from airflow_provider_avala.api.errors import (
 )
 from airflow_provider_avala.emulator import SEED_PROJECT_ID, faults, running_emulator
 from tests.api.loopback import Server
-from tests.api.scripted import says
+from tests.api.scripted import AnyMethod, says
 
 
 @pytest.fixture(scope="module", params=["current", "legacy"])
@@ -191,6 +191,7 @@ class Backend(Server):
 
     def __init__(self, fate, *, oldest_first=False, created_at="2020-01-01T00:00:00Z", named=True):
         super().__init__(self._answer)
+        self.RequestHandlerClass = AnyMethod
         self.fate, self.oldest_first, self.created_at, self.named = fate, oldest_first, created_at, named
         self.exports = []
         self.posts = 0
