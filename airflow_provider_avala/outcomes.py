@@ -85,7 +85,7 @@ def resumed(hook: AvalaHook, export_id: str, event: Any) -> Export | None:
     if status == ERROR:
         message = f"waiting ended with an error: {event.get('message')}"
         raise (AirflowFailException if event.get("fatal") else AirflowException)(message)
-    if status not in (FINISHED, TIMEOUT) or event.get("export_id") != export_id:
+    if status not in (FINISHED, TIMEOUT) or not export_id or told_id(event) != export_id:
         raise AirflowException(f"the trigger sent an event that is not about export {export_id}: {event!r}")
     try:
         export = hook.poll_export(export_id, patience=_PATIENCE if status == FINISHED else 0.0)
@@ -100,6 +100,14 @@ def resumed(hook: AvalaHook, export_id: str, event: Any) -> Export | None:
     if status == TIMEOUT:
         raise AvalaTimeoutError(str(event.get("message")))
     raise AirflowException(f"export {export_id} was announced as finished, but is {export.status!r}")
+
+
+def told_id(event: Any) -> str:
+    """The id of the export that an event is about, or empty.
+
+    :param event: what a trigger sent.
+    """
+    return str(event.get("export_id") or "") if isinstance(event, dict) else ""
 
 
 def backstop(deadline: float, poll_interval: float) -> timedelta:

@@ -21,7 +21,13 @@ from airflow_provider_avala.api.errors import (
 from airflow_provider_avala.api.models import State
 from airflow_provider_avala.operators.base import AvalaOperator
 from airflow_provider_avala.operators.task_run import TaskRun
-from airflow_provider_avala.outcomes import backstop, fatal_errors_end_the_task, is_successful, resumed
+from airflow_provider_avala.outcomes import (
+    backstop,
+    fatal_errors_end_the_task,
+    is_successful,
+    resumed,
+    told_id,
+)
 from airflow_provider_avala.triggers.avala import AvalaDelayTrigger, AvalaExportTrigger
 
 if TYPE_CHECKING:
@@ -105,7 +111,7 @@ class AvalaCreateExportOperator(AvalaOperator):
         :param event: what the trigger sent: that the time has come.
         :param deadline: when to give up, in seconds since the epoch.
         """
-        return self._create_and_wait(context, deadline)
+        return self._create_and_wait(context, deadline or time.time() + self.timeout)
 
     def _create_and_wait(self, context: Context, deadline: float) -> str:
         with fatal_errors_end_the_task():
@@ -160,9 +166,10 @@ class AvalaCreateExportOperator(AvalaOperator):
         :param deadline: when to give up, in seconds since the epoch.
         """
         with fatal_errors_end_the_task():
+            export_id = export_id or told_id(event)  # dag.test() hands on the event and nothing else
             export = resumed(self.hook, export_id, event)
             if export is None:
-                self._wait_in_triggerer(export_id, deadline)
+                self._wait_in_triggerer(export_id, deadline or time.time() + self.timeout)
             return export.id
 
     def _of_this_run(self, context: Context) -> Export:

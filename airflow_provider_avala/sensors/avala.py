@@ -125,7 +125,7 @@ class AvalaExportSensor(BaseSensorOperator):
         """
         export = resumed(self.hook, self.export_id, event)
         if export is None:
-            self._wait_in_triggerer(deadline)
+            self._wait_in_triggerer(deadline or time.time() + self.timeout)  # dag.test() forgets the deadline
         return export.as_dict()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
