@@ -23,6 +23,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,35 @@ from tests.api.redis_server import RedisServer, find_server
 
 _fork = multiprocessing.get_context("fork")
 _HEADS = ("", "429", "admitted / ideal", "fairness", "CPU ms/call", "429 of a fixed-window server")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a contender did.
+
+    :param admitted: requests that the server let through.
+    :param refused: answers of 429.
+    :param by_process: the requests let through for each process.
+    :param cpu: seconds of processor time that all processes took.
+    :param fixed_windows: for each limit, how many of the requests a server with fixed windows would have refused, for
+        the kindest and the cruellest phase of its windows.
+    """
+
+    admitted: int
+    refused: int
+    by_process: list[int]
+    cpu: float
+    fixed_windows: list[list[int]]
+
+    def cells(self, best: int) -> tuple[object, ...]:
+        """The result as cells of the table."""
+        return (
+            self.refused,
+            f"{self.admitted / best:.3f}",
+            f"{min(self.by_process)}/{max(self.by_process)}",
+            f"{self.cpu / max(1, self.admitted) * 1000:.2f}",
+            ", ".join(f"{low}-{high}" for low, high in self.fixed_windows),
+        )
 
 
 @dataclass
@@ -80,7 +110,9 @@ def main() -> None:
             place = Path(folder) / str(number)
             place.mkdir(mode=0o700)
             task = Task("", "", options.limits, options.processes, place, redis)
-            _row(*_measure(contender, task, options.seconds, best))
+            missing = _missing(contender, redis)
+            result = None if missing else measure(contender, task, options.seconds)
+            _row(contender.name, *(result.cells(best) if result else (missing, *[""] * 4)))
         print(f"\nOne acquire that need not wait: {_costs(Path(folder), redis)}.")
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {_versions()}.")
 
@@ -89,24 +121,28 @@ def _row(*cells: object) -> None:
     print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
-def _measure(contender: Contender, task: Task, seconds: float, best: int) -> tuple[object, ...]:
+def _missing(contender: Contender, redis: str) -> str:
     module, packages = contender.needs
-    if not importlib.util.find_spec(module) or ("redis" in module and not task.redis):
-        return (contender.name, f"not installed: pip install {packages}", *[""] * 4)
-    if "redis" in module:
-        _flush(task.redis)
+    found = importlib.util.find_spec(module) and (redis or module != "redis")
+    return "" if found else f"not installed: pip install {packages}"
+
+
+def measure(contender: Contender, task: Task, seconds: float) -> Result:
+    """Let a contender work against a server of its own.
+
+    :param contender: who.
+    :param task: what; its URL and its key are filled in here.
+    :param seconds: how long.
+    """
     with _server(task.limits) as url:
         cpu = _run(contender, replace(task, url=url), seconds)
         report = _report(url, seconds)
-    counts = [report["by_client"].get(str(number), 0) for number in range(task.processes)]
-    fixed = ", ".join(f"{low}-{high}" for low, high in report["fixed_windows"])
-    return (
-        contender.name,
+    return Result(
+        report["admitted"],
         report["refused"],
-        f"{report['admitted'] / best:.3f}",
-        f"{min(counts)}/{max(counts)}",
-        f"{cpu / max(1, report['admitted']) * 1000:.2f}",
-        fixed,
+        [report["by_client"].get(str(number), 0) for number in range(task.processes)],
+        cpu,
+        report["fixed_windows"],
     )
 
 
@@ -132,8 +168,8 @@ def _run(contender: Contender, task: Task, seconds: float) -> float:
     workers = [_start(contender, replace(task, key=str(number)), go) for number in range(task.processes)]
     go.set()
     end, cpu, chance = time.monotonic() + seconds + 0.5, 0.0, random.Random(1)
-    while contender.kills and time.monotonic() < end - 1:
-        time.sleep(chance.uniform(0.1, 0.9))
+    while contender.kills and (pause := chance.uniform(1, 4)) < end - time.monotonic():
+        time.sleep(pause)
         victim = chance.randrange(max(1, task.processes // 3))
         cpu += workers[victim].end()
         workers[victim] = _start(contender, replace(task, key=str(victim)), go)
@@ -157,13 +193,6 @@ def _work(contender: Contender, task: Task, ready: Any, go: Event) -> None:
         call()
 
 
-def _flush(url: str) -> None:
-    import redis
-
-    with redis.Redis.from_url(url) as client:
-        client.flushall()
-
-
 def _costs(folder: Path, redis: str) -> str:
     never_full = (Limit(100, 1e-6), Limit(20, 1e-7))
     limiters: dict[str, Limiter] = {
@@ -173,7 +202,7 @@ def _costs(folder: Path, redis: str) -> str:
     if redis and importlib.util.find_spec("redis"):
         limiters["Redis"] = RedisRing("cost", never_full, redis, margin=0)
     costs = {
-        name: min(timeit.repeat(lambda each=each: each.acquire(1), number=1000, repeat=7)) * 1000
+        name: min(timeit.repeat(partial(each.acquire, 1), number=1000, repeat=7)) * 1000
         for name, each in limiters.items()
     }
     return ", ".join(f"{name} {cost:.0f} µs" for name, cost in costs.items())
