@@ -107,7 +107,7 @@ def describe(payload: Any) -> str:
     :param payload: decoded JSON.
     """
     if isinstance(payload, Mapping):
-        keys = sorted(str(key) for key in payload)
+        keys = sorted(_shortened(str(key))[:60] for key in payload)
         return f"an object with the keys {keys[:12]}" if keys else "an empty object"
     if payload is None:
         return "nothing"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json as json_module
 import logging
 import random
+import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -211,22 +212,20 @@ class Transport:
             )
         return url
 
-    def _shown(self, text: str) -> str:
-        return without_signed_urls(redact(text, self.settings.api_key))
+    def _shown(self, url: str) -> str:
+        return without_signed_urls(redact(re.split("[?#]", url)[0], self.settings.api_key))
 
     def _check_download(self, url: str) -> bool:
         try:
             scheme, host, _ = target = origin(url)
         except ValueError:
             raise AvalaProtocolError(
-                f"the download address {without_signed_urls(url)!r} is not an http or https URL"
+                f"the download address {self._shown(url)!r} is not an http or https URL"
             ) from None
         if scheme == "http" and not (is_loopback(host) or self.settings.allow_insecure_http):
-            raise AvalaProtocolError(
-                f"the download address {without_signed_urls(url)} is plain HTTP, not https"
-            )
+            raise AvalaProtocolError(f"the download address {self._shown(url)} is plain HTTP, not https")
         if "@" in urlsplit(url).netloc:
-            raise AvalaProtocolError(f"the download address {without_signed_urls(url)} holds credentials")
+            raise AvalaProtocolError(f"the download address {self._shown(url)} holds credentials")
         return target == self._origin
 
     def _attempt(self, method: str, url: str, **request: Any) -> Answer:

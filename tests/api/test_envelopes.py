@@ -98,6 +98,12 @@ def test_complaint_names_the_keys_but_not_the_values():
     assert "topsecret" not in str(error.value)
 
 
+def test_complaint_is_short_whatever_the_keys():
+    with pytest.raises(UnknownEnvelopeError) as error:
+        read_page({"k" * 10_000 + str(number): 1 for number in range(100)})
+    assert len(str(error.value)) < 1000
+
+
 def test_page_keeps_its_content_out_of_its_repr():
     page = read_page(
         {"results": [{"download_url": "https://s/?sig=topsecret"}], "next": "https://s/?topsecret"}

@@ -96,7 +96,7 @@ FOREIGN = {
 def test_next_that_leads_elsewhere_gets_neither_key_nor_request(client_of, template, base):
     with Scripted(LAST) as elsewhere, Scripted() as server:
         port, other = server.server_port, elsewhere.server_port
-        address = template.format(port=port, other=other) + "#sig=topsecret"
+        address = template.format(port=port, other=other) + "?opaque=topsecret#topsecret"
         server.steps = [says(200, {"results": of("a"), "next": address}), LAST]
         with pytest.raises(AvalaProtocolError) as error:
             uids(client_of(server.url + base))

@@ -320,6 +320,8 @@ def test_download_takes_the_key_only_to_the_api_s_own_origin(client_of, url, wit
     [
         "ftp://s/x?sig=topsecret",
         "/x?sig=topsecret",
+        "/x?opaque=topsecret",
+        "x?opaque=topsecret",
         "",
         "http://storage.example/x?sig=topsecret",
         "https://u:topsecret@s/x",
