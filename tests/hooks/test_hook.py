@@ -6,12 +6,14 @@ import json
 import logging
 import tempfile
 import zipfile
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import ObjectStoragePath
+from airflow.providers.common.compat.sdk import ObjectStoragePath, mask_secret
+from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_avala.api.errors import (
@@ -24,6 +26,11 @@ from airflow_provider_avala.emulator import SEED_DATASET_ID, SEED_PROJECT_ID, Em
 from airflow_provider_avala.hooks.avala import AvalaHook
 from tests.airflow_support import Connect
 
+try:
+    from airflow.sdk.io import attach
+except ImportError:
+    from airflow.io.store import attach
+
 ROWS = [{"id": number, "url": f"https://images.example.com/{number}.jpg"} for number in range(5)]
 JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
 
@@ -31,10 +38,6 @@ JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
 @pytest.fixture
 def bucket() -> str:
     """An object storage that holds what it is given in memory."""
-    try:
-        from airflow.sdk.io import attach
-    except ImportError:
-        from airflow.io.store import attach
     attach("s3", "storage", fs=MemoryFileSystem())
     MemoryFileSystem.store.clear()
     return "s3://storage@bucket"
@@ -198,16 +201,19 @@ def test_an_export_is_downloaded_to_an_object_storage(
 
 
 def test_a_failed_copy_leaves_nothing_behind(
-    avala: Emulator, bucket: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
+    avala: Emulator, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: Any) -> None:
-        arguments[1].write(b"half")
+    def full(source: Any, target: Any, *_: Any) -> None:
+        target.write(source.read(4))
         raise OSError(28, "No space left")
 
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    attach("s3", "disk", fs=DirFileSystem(str(storage)))
     monkeypatch.setattr("airflow_provider_avala.hooks.avala.shutil.copyfileobj", full)
     with pytest.raises(OSError, match="No space left"):
-        AvalaHook().download_export(avala.add_export(), f"{bucket}/labels.zip")
-    assert not ObjectStoragePath(f"{bucket}/labels.zip").exists()
+        AvalaHook().download_export(avala.add_export(), "s3://disk@labels.zip")
+    assert not list(storage.iterdir())
     assert not list(temporary.iterdir())
 
 
@@ -235,15 +241,17 @@ def test_a_storage_that_is_not_installed_is_named(url: str, avala: Emulator) -> 
     assert not avala.requests
 
 
-def test_the_key_is_masked_in_logs(avala: Emulator, caplog: pytest.LogCaptureFixture) -> None:
-    from airflow.providers.common.compat.sdk import mask_secret
+def masked(text: str) -> str:
+    """The text as Airflow logs it."""
+    return str(import_module(mask_secret.__module__).redact(text))
 
-    redact = __import__(mask_secret.__module__, fromlist=["redact"])
-    masker = getattr(redact, "secrets_masker", None) or redact
-    key = "avk_" + "k" * 30
-    AvalaHook().get_conn()
-    assert avala.api_key not in str(masker.redact(f"the key is {avala.api_key}"))
-    assert key in str(masker.redact(f"another text is {key}"))
+
+def test_secrets_of_the_connection_are_masked_in_logs(connect: Connect) -> None:
+    key, store = "avk_1f4c0b7e9d", "redis://:pass-8a6d@127.0.0.1:6379/0"
+    connect("https://api.avala.ai/api/v1", password=key, rate_limit_store=store)
+    assert AvalaHook().settings
+    assert masked(f"with {key} and {store}") == "with *** and ***"
+    assert masked("with avk_another_key") == "with avk_another_key"
 
 
 def test_neither_key_nor_signed_url_is_in_logs_or_errors(
