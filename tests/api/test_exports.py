@@ -123,7 +123,19 @@ def test_payload_with_a_name_is_found_again(avala, client_of):
     assert [each["id"] for each in avala.exports][1:] == [export.id]
 
 
-def test_refused_connection_is_no_loss(either, client_of):
+@pytest.mark.parametrize(
+    "fault", [faults.reset_before_commit(), faults.reset_after_commit()], ids=["before", "after"]
+)
+def test_namesake_from_before_is_not_taken_for_the_lost_one(avala, client_of, fault):
+    avala.reset()
+    before = {avala.add_export(name="mine", status="exported") for _ in range(2)}
+    avala.inject(fault, method="POST")
+    client = client_of(avala.base_url, avala.api_key)
+    export = client.create_export(project_id=SEED_PROJECT_ID, name="mine")
+    assert {each["id"] for each in avala.exports} - before == {export.id}
+
+
+def test_creation_that_was_refused_for_now_is_no_loss(either, client_of):
     either.reset()
     either.inject(faults.status(408), method="POST")
     client = client_of(either.base_url, either.api_key, dialect=either.dialect.name)
