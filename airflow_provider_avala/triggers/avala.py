@@ -10,7 +10,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_avala.outcomes import DUE
-from airflow_provider_avala.triggers.poll_hub import DATASETS, EXPORTS
+from airflow_provider_avala.triggers.waiters import DATASETS, EXPORTS
 from airflow_provider_avala.triggers.waiting import WaitingTrigger
 
 

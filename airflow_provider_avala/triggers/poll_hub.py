@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import Context
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
@@ -31,9 +30,7 @@ from airflow_provider_avala.api.errors import (
 from airflow_provider_avala.api.models import Resource, State
 from airflow_provider_avala.hooks.avala import AvalaHook
 from airflow_provider_avala.triggers import poll_plan as plan
-
-if TYPE_CHECKING:
-    from airflow_provider_avala.api.client import AvalaClient
+from airflow_provider_avala.triggers.waiters import Group, Kind, Waiter
 
 log = logging.getLogger(__name__)
 
@@ -47,124 +44,6 @@ LIST_REST = 300.0
 READING_ATTEMPTS = 3
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What can be waited for.
-
-    :param name: its name, for messages.
-    :param ask: reads one.
-    :param pages: reads the list, newest first, a page at a time.
-    """
-
-    name: str
-    ask: Callable[[AvalaHook, str], Resource]
-    pages: Callable[[AvalaHook], Iterator[Sequence[Resource]]]
-
-
-EXPORTS = Kind("export", AvalaHook.poll_export, AvalaHook.poll_exports)
-DATASETS = Kind("dataset", AvalaHook.poll_dataset, AvalaHook.poll_datasets)
-
-
-class Waiter:
-    """One trigger's view of what it waits for.
-
-    :param resource_id: its id.
-    :param interval: seconds between two looks.
-    :param hub: who looks.
-    :ivar outcome: the resource when it has finished, well or badly, or the error that ended the wait.
-    :ivar progress: status and counts as last seen, for people.
-    :ivar failed_polls: how many looks have failed.
-    :ivar last_error: why the last look failed; empty if it did not.
-    """
-
-    __slots__ = (
-        "_hub",
-        "_looked",
-        "depth",
-        "due",
-        "failed_polls",
-        "id",
-        "interval",
-        "last_error",
-        "outcome",
-        "progress",
-    )
-
-    def __init__(self, resource_id: str, interval: float, hub: PollHub) -> None:
-        loop = asyncio.get_running_loop()
-        self._hub = hub
-        self.id = resource_id
-        self.interval = interval
-        self.due = loop.time()
-        self.depth = 0.0
-        self.progress = "unknown"
-        self.failed_polls = 0
-        self.last_error = ""
-        self.outcome: asyncio.Future[Resource | Exception] = loop.create_future()
-        self._looked: asyncio.Future[None] | None = None
-
-    async def ended(self, timeout: float) -> bool:
-        """Wait for the outcome and say whether there is one.
-
-        :param timeout: seconds after which to return anyhow.
-        """
-        await asyncio.wait([self.outcome], timeout=max(0.0, timeout))
-        return self.outcome.done()
-
-    async def last_look(self, timeout: float) -> bool:
-        """Have the hub look once more, as soon as possible, and say whether there is an outcome.
-
-        :param timeout: seconds after which to return anyhow.
-        """
-        self._hub.hurry(self)
-        self._looked = self.outcome.get_loop().create_future()
-        either: list[asyncio.Future[Any]] = [self.outcome, self._looked]
-        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        return self.outcome.done()
-
-    def settle(self, due: float, error: str = "") -> None:
-        """Note that a look is over.
-
-        :param due: when the next one is due.
-        :param error: why it failed, if it did.
-        """
-        self.due = due
-        self.last_error = error
-        self.failed_polls += bool(error)
-        if self._looked and not self._looked.done():
-            self._looked.set_result(None)
-
-    def end(self, outcome: Resource | Exception) -> None:
-        """Say how it ended.
-
-        :param outcome: the finished resource, or the error.
-        """
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
-
-
-@dataclass
-class Group:
-    """All that is waited for of one kind.
-
-    :param waiters: by the id that they wait for; rarely more than one.
-    :param given_up: see :func:`.poll_plan.deserve_another_walk`.
-    :param list_again: when the list may be read again.
-    """
-
-    waiters: dict[str, list[Waiter]] = field(default_factory=dict)
-    given_up: int = 0
-    list_again: float = 0.0
-
-    def __iter__(self) -> Iterator[Waiter]:
-        for waiters in self.waiters.values():
-            yield from waiters
-
-    def unlisted(self) -> list[Waiter]:
-        """Those that the list did not show."""
-        return [waiter for waiter in self if waiter.depth == plan.NOT_LISTED]
 
 
 class PollHub:
@@ -423,8 +302,7 @@ class PollHub:
 
 def _open(conn_id: str) -> AvalaHook:
     hook = AvalaHook(conn_id)
-    client: AvalaClient = hook.client  # read here, in a thread, and not when it is first used
-    assert client  # noqa: S101
+    hook.get_conn()  # in this thread, and not when it is first used
     return hook
 
 
@@ -446,7 +324,7 @@ def waiting(conn_id: str, kind: Kind, resource_id: str, interval: float) -> Iter
     hub = _hubs.get((loop, conn_id))
     if hub is None:
         hub = _hubs[loop, conn_id] = PollHub(conn_id, loop)
-    waiter = Waiter(resource_id, interval, hub)
+    waiter = Waiter(resource_id, interval, hub.hurry)
     hub.join(kind, waiter)
     try:
         yield waiter

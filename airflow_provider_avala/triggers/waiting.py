@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_avala.outcomes import FINISHED, TIMEOUT, error_event
-from airflow_provider_avala.triggers.poll_hub import Kind, Waiter, waiting
+from airflow_provider_avala.triggers.poll_hub import waiting
+from airflow_provider_avala.triggers.waiters import Kind, Waiter
 
 #: Seconds between two looks at whether there is progress to log.
 LOG_INTERVAL = 60.0
