@@ -251,6 +251,11 @@ class TestTrouble:
         assert not e.value.sent
         assert e.value.__cause__ is None
 
+    def test_not_even_the_words_of_an_error_may_show_the_password(self, own_server):
+        own_server.stop()
+        with pytest.raises(AvalaConnectionError, match=r"Connection \*\*\*"):
+            RedisRing("key", BOTH, own_server.url.replace("s3cret", "refused")).acquire(0)
+
     def test_a_server_that_comes_back_is_used_again(self, own_server):
         limiter = RedisRing("key", BOTH, own_server.url)
         limiter.acquire(0)

@@ -261,6 +261,14 @@ def test_other_keys_other_limits_and_other_directories_are_apart(tmp_path):
     assert FileRing("key", one, str(tmp_path / "a")).status().limits[0].free == 0
 
 
+def test_bookings_from_before_a_restart_of_the_machine_are_left_behind(tmp_path, monkeypatch):
+    FileRing("key", (Limit(1, 60),), str(tmp_path)).acquire(0)
+    monkeypatch.setattr(
+        ring_module, "boot_id", lambda: "the next start, with a monotonic clock that begins anew"
+    )
+    assert FileRing("key", (Limit(1, 60),), str(tmp_path)).acquire(0) < 1
+
+
 def test_another_process_finds_the_same_file(tmp_path):
     FileRing("key", BOTH, str(tmp_path)).acquire(0)
     code = (

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from airflow_provider_avala.api import slots as slots_module
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaRateLimitTimeout
 from airflow_provider_avala.api.slots import Slots
 from tests.api.loopback import Clock
@@ -89,13 +90,16 @@ def test_a_child_of_the_holder_does_not_keep_the_place(slots):
 
 
 def test_a_child_that_leaves_the_block_does_not_free_the_place_of_its_parent(slots):
-    def leave(context):
+    def leave(context, descriptor):
+        os.dup2(1, descriptor)  # the child has a file of its own there by now
         context.__exit__(None, None, None)
+        os.fstat(descriptor)
 
     with ExitStack() as stack:
         place = slots.hold(0)
         stack.enter_context(place)
-        in_child(lambda: leave(place))
+        (descriptor,) = slots_module._held
+        in_child(lambda: leave(place, descriptor))
         assert free_places(slots) == 4
 
 
