@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import threading
 import time
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import pytest
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_avala.emulator import Emulator, faults
+from airflow_provider_avala.hooks.avala import AvalaHook
 from airflow_provider_avala.triggers import avala as module
 from airflow_provider_avala.triggers.avala import AvalaExportTrigger
 from tests.airflow_support import Connect, first_event, stored_and_loaded
@@ -170,6 +172,20 @@ def test_nothing_stands_still_while_the_server_hangs(avala: Emulator, connect: C
     assert event == {"status": "finished", "export_id": export_id}
     assert len(avala.requests) == 2
     assert longest < 0.2
+
+
+def test_the_connection_is_read_off_the_loop(avala: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers: list[threading.Thread] = []
+    read = AvalaHook.get_connection
+
+    def reading(conn_id: str) -> object:
+        readers.append(threading.current_thread())
+        return read(conn_id)
+
+    monkeypatch.setattr(AvalaHook, "get_connection", reading)
+    assert event_of(trigger(avala.add_export()))["status"] == "finished"
+    assert readers
+    assert threading.main_thread() not in readers
 
 
 def test_a_cancelled_trigger_ends_at_once_and_touches_nothing(avala: Emulator) -> None:
