@@ -140,21 +140,24 @@ def test_a_failed_export_is_not_taken_again(arguments: dict[str, Any], avala: Em
     assert run(operator(**arguments)) == second
 
 
+NAMED = {"payload": {"name": "x", "format": "json", "projects": [SEED_PROJECT_ID]}}
+
+
 @pytest.mark.parametrize(
-    "arguments", [{}, {"payload": {"name": "x", "format": "json", "projects": [SEED_PROJECT_ID]}}]
-)
-@pytest.mark.parametrize(
-    "fault",
+    ("fault", "arguments"),
     [
-        faults.reset_after_commit(),
-        faults.status(500, after_commit=True),
-        faults.html(502, after_commit=True),
-        faults.reset_before_commit(),
-        faults.status(500),
-        faults.truncated(),
-        faults.bad_json(),
+        (faults.reset_after_commit(), {}),
+        (faults.reset_after_commit(), NAMED),
+        (faults.html(502, after_commit=True), {}),
+        (faults.status(500, after_commit=True), NAMED),
+        (faults.reset_before_commit(), {}),
+        (faults.status(500), {}),
+        (faults.truncated(), {}),
+        (faults.bad_json(), {}),
     ],
-    ids=lambda fault: f"{fault.name} {'after' if fault.after_commit else 'before'}",
+    ids=lambda it: (
+        f"{it.name} {'after' if it.after_commit else 'before'}" if isinstance(it, faults.Fault) else ""
+    ),
 )
 def test_a_lost_answer_doubles_nothing(
     fault: faults.Fault, arguments: dict[str, Any], avala: Emulator

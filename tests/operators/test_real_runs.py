@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -120,6 +122,17 @@ def test_each_task_run_has_created_one_export(pipeline: Finished) -> None:
     assert any(name.startswith("From avala_pipeline-") for name in names)
     found = {pipeline.value("create"), pipeline.value("create_each", 0), pipeline.value("create_each", 1)}
     assert found == {export["id"] for export in pipeline.avala.exports}
+
+
+def test_airflow_3_remembers_the_export_of_a_task(pipeline: Finished) -> None:
+    if version("apache-airflow") < "3.3":
+        return  # keeps no state of tasks
+    from airflow.models.task_state_store import TaskStateStoreModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        notes = [json.loads(row.value) for row in session.query(TaskStateStoreModel)]
+    assert pipeline.value("create") in [note["export_id"] for note in notes]
 
 
 def test_the_query_is_rendered_and_sent(pipeline: Finished) -> None:

@@ -182,7 +182,7 @@ def test_the_connection_is_read_off_the_loop(avala: Emulator, monkeypatch: pytes
         readers.append(threading.current_thread())
         return read(conn_id)
 
-    monkeypatch.setattr(AvalaHook, "get_connection", reading)
+    monkeypatch.setattr(AvalaHook, "get_connection", staticmethod(reading))
     assert event_of(trigger(avala.add_export()))["status"] == "finished"
     assert readers
     assert threading.main_thread() not in readers
