@@ -146,7 +146,7 @@ class AvalaExportSensor(BaseSensorOperator):
         try:
             with fatal_errors_end_the_task():
                 yield
-        except AvalaTimeoutError as error:
+        except (AvalaTimeoutError, AirflowSensorTimeout) as error:
             raise self._skip_or(AirflowSensorTimeout, error) from error
         except AvalaExportFailedError as error:
             raise self._skip_or(AirflowFailException, error) from error

@@ -115,3 +115,21 @@ def test_the_outcome_is_the_same_in_every_mode(
         run_to_end(task, context(task_id="wait"))
     assert type(raised.value) is expected
     assert case.says in str(raised.value)
+
+
+NEVER = (
+    "is failed",
+    "fails later",
+    "is not there",
+    "needs another key",
+    "is forbidden later",
+    "is never done",
+)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("case", [CASES[name] for name in NEVER], ids=NEVER)
+def test_never_fail_skips_whatever_happens(case: Case, mode: str, avala: Emulator, connect: Connect) -> None:
+    task = sensor(mode, case.prepare(avala, connect), never_fail=True, timeout=case.timeout)
+    with pytest.raises(AirflowSkipException):
+        run_to_end(task, context(task_id="wait"))
