@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from airflow_provider_avala.emulator import SEED_DATASET_ID, SEED_PROJECT_ID, running_emulator
 from airflow_provider_avala.get_provider_info import get_provider_info
 from airflow_provider_avala.hooks.avala import AvalaHook
@@ -51,7 +52,7 @@ def test_the_snippets_run_as_one_dag(tmp_path: Path) -> None:
             tmp_path / "home", dags_folder=dags, env={"AIRFLOW_CONN_AVALA_DEFAULT": json.dumps(connection)}
         )
         airflow.prepare()
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             airflow.command("dags", "test", "readme"), env=airflow.env, capture_output=True, text=True
         )
         output = done.stdout + done.stderr
