@@ -17,11 +17,13 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_avala.api.errors import (
     AvalaError,
     AvalaExportFailedError,
+    AvalaFailedError,
     AvalaTimeoutError,
     is_fatal,
     is_transient,
 )
-from airflow_provider_avala.api.models import Export, State
+from airflow_provider_avala.api.models import Export, Resource, State
+from airflow_provider_avala.kinds import EXPORTS, Kind
 
 if TYPE_CHECKING:
     from airflow_provider_avala.hooks.avala import AvalaHook
@@ -58,56 +60,60 @@ def error_event(error: Exception) -> dict[str, Any]:
     return {"status": ERROR, "message": str(error) or type(error).__name__, "fatal": is_fatal(error)}
 
 
-def is_successful(export: Export) -> bool:
-    """Whether an export has finished well; false while it runs.
+def is_successful(resource: Resource) -> bool:
+    """Whether an export, or something else, has finished well; false while it runs.
 
-    :param export: the export as last read.
-    :raises AvalaExportFailedError: if it failed.
+    :param resource: the resource as last read.
+    :raises AvalaFailedError: if it failed; of an export, an :class:`.AvalaExportFailedError`.
     """
-    if export.state is State.FAILED:
-        raise AvalaExportFailedError(export)
-    return export.state is State.SUCCEEDED
+    if resource.state is State.FAILED:
+        raise AvalaExportFailedError(resource) if isinstance(resource, Export) else AvalaFailedError(resource)
+    return resource.state is State.SUCCEEDED
 
 
-def resumed(hook: AvalaHook, export_id: str, event: Any) -> Export | None:
+def resumed(hook: AvalaHook, resource_id: str, event: Any, kind: Kind = EXPORTS) -> Resource | None:
     """Decide after a trigger's event, by what the export says now: the event may be stale.
 
     :param hook: the hook of the task's connection.
-    :param export_id: id of the export that was waited for.
+    :param resource_id: id of what was waited for.
     :param event: what the trigger sent.
-    :returns: the successful export; None if Avala cannot be asked at the moment, so that waiting has to go on.
+    :param kind: what was waited for.
+    :returns: the resource, successful; None if Avala cannot be asked at the moment, so that waiting has to go on.
     :raises AirflowFailException: the trigger met an error that no retry can mend.
     :raises AirflowException: the trigger met another error, or the event is none of ours.
-    :raises AvalaExportFailedError: the export failed.
+    :raises AvalaFailedError: it failed.
     :raises AvalaTimeoutError: it was not finished in time.
     """
     status = event.get("status") if isinstance(event, dict) else None
     if status == ERROR:
         message = f"waiting ended with an error: {event.get('message')}"
         raise (AirflowFailException if event.get("fatal") else AirflowException)(message)
-    if status not in (FINISHED, TIMEOUT) or not export_id or told_id(event) != export_id:
-        raise AirflowException(f"the trigger sent an event that is not about export {export_id}: {event!r}")
+    if status not in (FINISHED, TIMEOUT) or not resource_id or told_id(event, kind) != resource_id:
+        raise AirflowException(
+            f"the trigger sent an event that is not about {kind.name} {resource_id}: {event!r}"
+        )
     try:
-        export = hook.poll_export(export_id, patience=_PATIENCE if status == FINISHED else 0.0)
+        resource = kind.ask(hook, resource_id, patience=_PATIENCE if status == FINISHED else 0.0)
     except AvalaError as error:
         if not is_transient(error):
             raise
         if status == FINISHED:
             return None
         raise AvalaTimeoutError(str(event.get("message"))) from error
-    if is_successful(export):
-        return export
+    if is_successful(resource):
+        return resource
     if status == TIMEOUT:
         raise AvalaTimeoutError(str(event.get("message")))
-    raise AirflowException(f"export {export_id} was announced as finished, but is {export.status!r}")
+    raise AirflowException(f"{kind.name} {resource_id} was announced as finished, but is {resource.status!r}")
 
 
-def told_id(event: Any) -> str:
-    """The id of the export that an event is about, or empty.
+def told_id(event: Any, kind: Kind = EXPORTS) -> str:
+    """The id of the resource that an event is about, or empty.
 
     :param event: what a trigger sent.
+    :param kind: what it is to be about.
     """
-    return str(event.get("export_id") or "") if isinstance(event, dict) else ""
+    return str(event.get(kind.id_field) or "") if isinstance(event, dict) else ""
 
 
 def backstop(deadline: float, poll_interval: float) -> timedelta:

@@ -16,7 +16,8 @@
     ├── AvalaConnectionError           no answer; ``sent`` tells whether Avala may have acted
     ├── AvalaProtocolError             an answer that is not Avala's: not JSON, unknown envelope
     ├── AvalaRateLimitTimeout          the key's budget is used up for longer than we may wait
-    ├── AvalaExportFailedError         the export ended without success
+    ├── AvalaFailedError               what was waited for ended without success
+    │   └── AvalaExportFailedError       an export did
     ├── AvalaTimeoutError              the resource was not ready in time
     ├── AvalaUploadError               an upload stopped; ``summary`` tells what Avala has accepted
     └── AvalaDownloadError             a download could not be completed or verified
@@ -35,7 +36,7 @@ from airflow_provider_avala.api import envelopes, policy
 from airflow_provider_avala.api.secrets import MASK, redact, without_signed_urls
 
 if TYPE_CHECKING:
-    from airflow_provider_avala.api.models import Export
+    from airflow_provider_avala.api.models import Export, Resource
     from airflow_provider_avala.api.uploads import UploadSummary
 
 #: Statuses that no retry can mend: the request, the key or the resource has to change first.
@@ -190,7 +191,26 @@ class AvalaRateLimitTimeout(AvalaError):
     """The key's request budget is used up for longer than the caller is willing to wait."""
 
 
-class AvalaExportFailedError(AvalaError):
+class AvalaFailedError(AvalaError):
+    """A resource ended in a status other than success.
+
+    :param resource: the resource as last read.
+    """
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        kind, reason = type(resource).__name__.lower(), getattr(resource, "error", "")
+        super().__init__(
+            f"{kind} {resource.id} ended with status {resource.status!r}"
+            + (f": {reason}" if reason else "")
+            + f". Look at the {kind} in Avala, then create a new one."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.resource,)
+
+
+class AvalaExportFailedError(AvalaFailedError):
     """An export ended in a status other than success.
 
     :param export: the export as last read.
@@ -198,14 +218,7 @@ class AvalaExportFailedError(AvalaError):
 
     def __init__(self, export: Export) -> None:
         self.export = export
-        super().__init__(
-            f"export {export.id} ended with status {export.status!r}"
-            + (f": {export.error}" if export.error else "")
-            + ". Look at the export in Avala, then create a new one."
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.export,)
+        super().__init__(export)
 
 
 class AvalaTimeoutError(AvalaError):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_avala.api.errors import (
     AvalaError,
-    AvalaExportFailedError,
+    AvalaFailedError,
     AvalaTimeoutError,
     is_transient,
 )
@@ -32,13 +32,125 @@ from airflow_provider_avala.outcomes import (
     is_successful,
     resumed,
 )
-from airflow_provider_avala.triggers.avala import AvalaExportTrigger
+from airflow_provider_avala.triggers.avala import AvalaDatasetTrigger, AvalaExportTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class AvalaExportSensor(BaseSensorOperator):
+class _WaitingSensor(BaseSensorOperator):
+    """What the sensors have in common: they differ in what they wait for."""
+
+    ui_color = "#e4f0f6"
+
+    #: What waits in the triggerer.
+    trigger_class: ClassVar[type[AvalaExportTrigger | AvalaDatasetTrigger]]
+
+    def __init__(
+        self,
+        *,
+        avala_conn_id: str = AvalaHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.avala_conn_id = avala_conn_id
+        self.deferrable = deferrable
+
+    @property
+    def _resource_id(self) -> str:
+        return str(getattr(self, self.trigger_class.kind.id_field))
+
+    @property
+    def _subject(self) -> str:
+        return f"{self.trigger_class.kind.name} {self._resource_id}"
+
+    @cached_property
+    def hook(self) -> AvalaHook:
+        """The hook of this sensor's connection."""
+        return AvalaHook(self.avala_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Wait, in the mode that was chosen.
+
+        :raises AirflowFailException: what is waited for failed, or an error occurred that no retry can mend.
+        :raises AirflowSensorTimeout: it was not finished in time.
+        :raises AirflowSkipException: one of the two, with ``soft_fail``, except for an error.
+        """
+        with self._outcomes():
+            if not self.deferrable:
+                return super().execute(context)
+            found = self.poke(context)
+            if found.is_done:
+                return found.xcom_value
+            self._wait_in_triggerer(time.time() + self.timeout)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once.
+
+        :raises AvalaError: what is waited for failed, or an error occurred that waiting cannot mend.
+        """
+        try:
+            found = self.trigger_class.kind.ask(self.hook, self._resource_id, patience=self.poke_interval)
+        except AvalaError as error:
+            if not is_transient(error):
+                raise
+            self.log.warning("A poll of %s failed, polling goes on: %s", self._subject, error)
+            return PokeReturnValue(is_done=False)
+        self.log.info("%s: %s", self._subject.capitalize(), found.progress)
+        return PokeReturnValue(is_done=is_successful(found), xcom_value=found.as_dict())
+
+    def _wait_in_triggerer(self, deadline: float) -> NoReturn:
+        self.defer(
+            trigger=self.trigger_class(self._resource_id, self.avala_conn_id, self.poke_interval, deadline),
+            method_name="execute_complete",
+            kwargs={"deadline": deadline},
+            timeout=backstop(deadline, self.poke_interval),
+        )
+
+    def execute_complete(self, context: Context, event: Any = None, deadline: float = 0.0) -> dict[str, Any]:
+        """Go on after the trigger's event: read the resource again, and decide by what it says now.
+
+        :param event: what the trigger sent.
+        :param deadline: when to give up, in seconds since the epoch.
+        """
+        resource = resumed(self.hook, self._resource_id, event, self.trigger_class.kind)
+        if resource is None:
+            self._wait_in_triggerer(deadline or time.time() + self.timeout)  # dag.test() forgets the deadline
+        return resource.as_dict()
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral, with the outcomes of :meth:`execute`.
+
+        The base class would let ``soft_fail`` hide every error here, a wrong key included; so it is passed over.
+
+        :param next_method: what Airflow resumes the task with: the name of a method, or ``__fail__``.
+        :param next_kwargs: the arguments of that.
+        """
+        with self._outcomes():
+            if is_backstop(next_method, next_kwargs):
+                raise AvalaTimeoutError(f"{self._subject} was not finished within {self.timeout:g} s")
+            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+
+    @contextmanager
+    def _outcomes(self) -> Iterator[None]:
+        try:
+            with fatal_errors_end_the_task():
+                yield
+        except (AvalaTimeoutError, AirflowSensorTimeout) as error:
+            raise self._skip_or(AirflowSensorTimeout, error) from error
+        except AvalaFailedError as error:
+            raise self._skip_or(AirflowFailException, error) from error
+        except AirflowFailException as error:
+            if self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    def _skip_or(self, outcome: type[Exception], error: Exception) -> Exception:
+        return (AirflowSkipException if self.soft_fail or self.never_fail else outcome)(str(error))
+
+
+class AvalaExportSensor(_WaitingSensor):
     """Waits until an export has finished; its XCom is the export as a dict, without any signed URL.
 
     The outcome is the same in poke, reschedule and deferrable mode. An export that failed ends the task at once, and so
@@ -54,106 +166,29 @@ class AvalaExportSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("export_id", "avala_conn_id")
-    ui_color = "#e4f0f6"
+    trigger_class = AvalaExportTrigger
 
-    def __init__(
-        self,
-        *,
-        export_id: str,
-        avala_conn_id: str = AvalaHook.default_conn_name,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, export_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.export_id = export_id
-        self.avala_conn_id = avala_conn_id
-        self.deferrable = deferrable
 
-    @cached_property
-    def hook(self) -> AvalaHook:
-        """The hook of this sensor's connection."""
-        return AvalaHook(self.avala_conn_id)
 
-    def execute(self, context: Context) -> Any:
-        """Wait, in the mode that was chosen.
+class AvalaDatasetSensor(_WaitingSensor):
+    """Waits until a dataset has been created (status ``created``); its XCom is the dataset as a dict.
 
-        :raises AirflowFailException: the export failed, or an error occurred that no retry can mend.
-        :raises AirflowSensorTimeout: the export was not finished in time.
-        :raises AirflowSkipException: one of the two, with ``soft_fail``, except for an error.
-        """
-        with self._outcomes():
-            if not self.deferrable:
-                return super().execute(context)
-            found = self.poke(context)
-            if found.is_done:
-                return found.xcom_value
-            self._wait_in_triggerer(time.time() + self.timeout)
+    Modes and outcomes are those of :class:`AvalaExportSensor`.
 
-    def poke(self, context: Context) -> PokeReturnValue:
-        """Look at the export once.
+    :param dataset_id: id of the dataset (templated).
+    :param avala_conn_id: id of the Airflow connection (templated).
+    :param deferrable: whether to wait in the triggerer, so that no worker is held; by default Airflow's
+        ``[operators] default_deferrable``.
+    :param poke_interval: seconds between two polls.
+    :param timeout: seconds after which to give up.
+    """
 
-        :raises AvalaError: the export failed, or an error occurred that waiting cannot mend.
-        """
-        try:
-            export = self.hook.poll_export(self.export_id, patience=self.poke_interval)
-        except AvalaError as error:
-            if not is_transient(error):
-                raise
-            self.log.warning("A poll of export %s failed, polling goes on: %s", self.export_id, error)
-            return PokeReturnValue(is_done=False)
-        self.log.info("Export %s: %s", export.id, export.progress)
-        return PokeReturnValue(is_done=is_successful(export), xcom_value=export.as_dict())
+    template_fields: Sequence[str] = ("dataset_id", "avala_conn_id")
+    trigger_class = AvalaDatasetTrigger
 
-    def _wait_in_triggerer(self, deadline: float) -> NoReturn:
-        self.defer(
-            trigger=AvalaExportTrigger(
-                export_id=self.export_id,
-                avala_conn_id=self.avala_conn_id,
-                poll_interval=self.poke_interval,
-                deadline=deadline,
-            ),
-            method_name="execute_complete",
-            kwargs={"deadline": deadline},
-            timeout=backstop(deadline, self.poke_interval),
-        )
-
-    def execute_complete(self, context: Context, event: Any = None, deadline: float = 0.0) -> dict[str, Any]:
-        """Go on after the trigger's event: read the export again, and decide by what it says now.
-
-        :param event: what the trigger sent.
-        :param deadline: when to give up, in seconds since the epoch.
-        """
-        export = resumed(self.hook, self.export_id, event)
-        if export is None:
-            self._wait_in_triggerer(deadline or time.time() + self.timeout)  # dag.test() forgets the deadline
-        return export.as_dict()
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral, with the outcomes of :meth:`execute`.
-
-        The base class would let ``soft_fail`` hide every error here, a wrong key included; so it is passed over.
-
-        :param next_method: what Airflow resumes the task with: the name of a method, or ``__fail__``.
-        :param next_kwargs: the arguments of that.
-        """
-        with self._outcomes():
-            if is_backstop(next_method, next_kwargs):
-                raise AvalaTimeoutError(f"export {self.export_id} was not finished within {self.timeout:g} s")
-            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
-
-    @contextmanager
-    def _outcomes(self) -> Iterator[None]:
-        try:
-            with fatal_errors_end_the_task():
-                yield
-        except (AvalaTimeoutError, AirflowSensorTimeout) as error:
-            raise self._skip_or(AirflowSensorTimeout, error) from error
-        except AvalaExportFailedError as error:
-            raise self._skip_or(AirflowFailException, error) from error
-        except AirflowFailException as error:
-            if self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise
-
-    def _skip_or(self, outcome: type[Exception], error: Exception) -> Exception:
-        return (AirflowSkipException if self.soft_fail or self.never_fail else outcome)(str(error))
+    def __init__(self, *, dataset_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dataset_id = dataset_id

@@ -9,8 +9,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_avala.kinds import DATASETS, EXPORTS
 from airflow_provider_avala.outcomes import DUE
-from airflow_provider_avala.triggers.waiters import DATASETS, EXPORTS
 from airflow_provider_avala.triggers.waiting import WaitingTrigger
 
 

@@ -29,8 +29,9 @@ from airflow_provider_avala.api.errors import (
 )
 from airflow_provider_avala.api.models import Resource, State
 from airflow_provider_avala.hooks.avala import AvalaHook
+from airflow_provider_avala.kinds import Kind
 from airflow_provider_avala.triggers import poll_plan as plan
-from airflow_provider_avala.triggers.waiters import Group, Kind, Waiter
+from airflow_provider_avala.triggers.waiters import Group, Waiter
 
 log = logging.getLogger(__name__)
 

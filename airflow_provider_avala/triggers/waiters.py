@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_avala.api.models import Resource
-from airflow_provider_avala.hooks.avala import AvalaHook
 from airflow_provider_avala.triggers.poll_plan import NOT_LISTED
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What can be waited for.
-
-    :param name: its name, for messages.
-    :param ask: reads one.
-    :param pages: reads the list, newest first, a page at a time.
-    """
-
-    name: str
-    ask: Callable[[AvalaHook, str], Resource]
-    pages: Callable[[AvalaHook], Iterator[Sequence[Resource]]]
-
-
-EXPORTS = Kind("export", AvalaHook.poll_export, AvalaHook.poll_exports)
-DATASETS = Kind("dataset", AvalaHook.poll_dataset, AvalaHook.poll_datasets)
 
 
 class Waiter:

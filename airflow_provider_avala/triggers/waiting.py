@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_avala.kinds import Kind
 from airflow_provider_avala.outcomes import FINISHED, TIMEOUT, error_event
 from airflow_provider_avala.triggers.poll_hub import waiting
-from airflow_provider_avala.triggers.waiters import Kind, Waiter
+from airflow_provider_avala.triggers.waiters import Waiter
 
 #: Seconds between two looks at whether there is progress to log.
 LOG_INTERVAL = 60.0
@@ -40,8 +41,7 @@ class WaitingTrigger(BaseTrigger):
 
     @property
     def _identity(self) -> dict[str, str]:
-        name = f"{self.kind.name}_id"
-        return {name: getattr(self, name)}
+        return {self.kind.id_field: getattr(self, self.kind.id_field)}
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """What the triggerer needs to build this trigger again: neither a key nor a signed URL."""

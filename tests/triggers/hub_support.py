@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from airflow_provider_avala.api.models import Resource
 from airflow_provider_avala.emulator import Emulator
+from airflow_provider_avala.kinds import EXPORTS, Kind
 from airflow_provider_avala.triggers import poll_hub
-from airflow_provider_avala.triggers.waiters import EXPORTS, Kind
 from tests.airflow_support import CONN_ID
 
 T = TypeVar("T")

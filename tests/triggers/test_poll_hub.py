@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 
 from airflow_provider_avala.emulator import Emulator
+from airflow_provider_avala.kinds import DATASETS
 from airflow_provider_avala.triggers import poll_hub
 from airflow_provider_avala.triggers.poll_plan import MOST_ASKS
-from airflow_provider_avala.triggers.waiters import DATASETS
 from tests.airflow_support import CONN_ID, Connect
 from tests.triggers.hub_support import (
     asks,

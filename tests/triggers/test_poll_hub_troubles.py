@@ -13,8 +13,8 @@ import pytest
 
 from airflow_provider_avala.emulator import Emulator, faults, running_emulator
 from airflow_provider_avala.hooks.avala import AvalaHook
+from airflow_provider_avala.kinds import EXPORTS
 from airflow_provider_avala.triggers import poll_hub
-from airflow_provider_avala.triggers.waiters import EXPORTS
 from tests.airflow_support import CONN_ID, Connect
 from tests.triggers.hub_support import asks, finish, lists, outcome, running, start, status, until
 

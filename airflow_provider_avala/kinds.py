@@ -1,0 +1,40 @@
+"""What can be waited for: the same for sensors, triggers and their poller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from airflow_provider_avala.api.models import Resource
+from airflow_provider_avala.hooks.avala import AvalaHook
+
+
+class Ask(Protocol):
+    """Reads one resource as one of many polls; see :meth:`.AvalaHook.poll_export`."""
+
+    def __call__(self, hook: AvalaHook, resource_id: str, /, *, patience: float = 0.0) -> Resource:
+        """Read it."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of resource that gets ready some time after it was created.
+
+    :param name: its name, for messages; with ``_id`` behind it, the name of the arguments that hold an id.
+    :param ask: reads one.
+    :param pages: reads the list, newest first, a page at a time.
+    """
+
+    name: str
+    ask: Ask
+    pages: Callable[[AvalaHook], Iterator[Sequence[Resource]]]
+
+    @property
+    def id_field(self) -> str:
+        """The name of the arguments that hold an id."""
+        return f"{self.name}_id"
+
+
+EXPORTS = Kind("export", AvalaHook.poll_export, AvalaHook.poll_exports)
+DATASETS = Kind("dataset", AvalaHook.poll_dataset, AvalaHook.poll_datasets)
