@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from airflow_provider_avala.outcomes import FINISHED, TIMEOUT, error_event
 from airflow_provider_avala.triggers.poll_hub import waiting
 from airflow_provider_avala.triggers.waiters import Waiter
 
-#: Seconds between two looks at whether there is progress to log.
+#: Seconds, on average, between two looks at whether there is progress to log.
 LOG_INTERVAL = 60.0
 #: Seconds in which the last look, at the deadline, has to be over. Airflow's own time-out comes after it.
 LAST_LOOK = 30.0
@@ -77,7 +78,9 @@ class WaitingTrigger(BaseTrigger):
     async def _ended(self, waiter: Waiter) -> bool:
         told = ""
         while (rest := self.deadline - time.time()) > 0:
-            if await waiter.ended(min(rest, LOG_INTERVAL if told else self.poll_interval)):
+            # At random, so that thousands that began together do not all log in the same instant.
+            pause = (LOG_INTERVAL if told else self.poll_interval) * random.uniform(0.5, 1.5)
+            if await waiter.ended(min(rest, pause)):
                 return True
             told = self._tell(waiter, told)
         return await waiter.last_look(LAST_LOOK)
