@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PYTEST := -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo standalone test lint types test-api test-airflow3 test-airflow2 format pins clean \
+.PHONY: help demo standalone test lint types test-api test-airflow3 test-airflow2 bench format pins clean \
         python venv venv-api venv-airflow2
 
 help:  ## List these targets
@@ -37,6 +37,10 @@ test-airflow3: venv  ## All tests on Airflow 3.3.2
 
 test-airflow2: venv-airflow2  ## All tests on Airflow 2.11.2
 	.venv-airflow2/bin/python $(PYTEST)
+
+bench: venv  ## Measure the provider beside what a user would pick instead
+	@$(BIN)/python -m pip install --quiet -c constraints/airflow-3.3.2.txt -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks.rate_limit
 
 format: venv  ## Format the code
 	$(BIN)/ruff check --fix .
