@@ -270,7 +270,8 @@ def _configured() -> dict[str, Any]:
         raise AvalaConfigurationError(f"[avala] poll_share: not a number: {error}") from None
     if not 0 < poll_share <= 1:
         raise AvalaConfigurationError(f"[avala] poll_share: {poll_share!r} is not above 0 and at most 1")
-    return {"poll_share": poll_share, "state_dir": conf.get("avala", "state_dir", fallback="") or ""}
+    state_dir = conf.get("avala", "state_dir", fallback="") or ""
+    return {"poll_share": poll_share, "state_dir": str(Path(state_dir).expanduser()) if state_dir else ""}
 
 
 def _openable(place: Any, field: str) -> Any:
