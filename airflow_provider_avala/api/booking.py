@@ -73,6 +73,9 @@ class LimiterStatus:
 class Limiter(Protocol):
     """Keeps the limits of one key."""
 
+    #: The limits as they are configured.
+    limits: tuple[Limit, ...]
+
     def acquire(self, timeout: float) -> float:
         """Wait for a slot and return how many seconds that took.
 
@@ -93,6 +96,12 @@ class Limiter(Protocol):
         configured for a shorter window says nothing about the longest.
 
         :param requests: the number announced; where the limits are a share of the key's, the same share of it.
+        """
+
+    def wait(self, limits: Sequence[Limit]) -> float:
+        """Seconds until one more request would keep these limits, too, as far as the bookings go at present.
+
+        :param limits: limits stricter than those that are kept.
         """
 
     def status(self) -> LimiterStatus:
@@ -198,6 +207,11 @@ class BookingLimiter(ABC):
         if announced is not None and announced != self._announced:
             self._store_announcement(announced)
             self._announced = announced
+
+    def wait(self, limits: Sequence[Limit]) -> float:
+        """See :meth:`Limiter.wait`."""
+        ledger = self._read()
+        return next_slot(ledger.booked, limits, ledger.now, ledger.blocked, self._margin) - ledger.now
 
     def status(self) -> LimiterStatus:
         """See :meth:`Limiter.status`."""

@@ -9,13 +9,17 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 from airflow_provider_avala.api.booking import Limiter, LimiterStatus, LimitStatus, MemoryLimiter
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaConnectionError
+from airflow_provider_avala.api.errors import (
+    AvalaConfigurationError,
+    AvalaConnectionError,
+    AvalaRateLimitTimeout,
+)
 from airflow_provider_avala.api.limits import MAX_PAUSE, Limit, parse_limits
 
 __all__ = [
@@ -38,6 +42,8 @@ log = logging.getLogger(__name__)
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 #: A store that failed is tried again after this many seconds.
 SECOND_CHANCE = 30.0
+#: The part of the limits that a :class:`Portion` gets however busy the key is.
+TRICKLE = 0.1
 
 _T = TypeVar("_T")
 
@@ -61,6 +67,7 @@ class WithFallback:
         warning: str,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self.limits = first.limits
         self._first = first
         self._second = second
         self._failures = failures
@@ -79,6 +86,10 @@ class WithFallback:
     def announce(self, requests: int) -> None:
         """See :meth:`Limiter.announce`."""
         self._call(lambda limiter: limiter.announce(requests))
+
+    def wait(self, limits: Sequence[Limit]) -> float:
+        """See :meth:`Limiter.wait`."""
+        return self._call(lambda limiter: limiter.wait(limits))
 
     def status(self) -> LimiterStatus:
         """See :meth:`Limiter.status`; that of the limiter in use."""
@@ -102,23 +113,50 @@ class WithFallback:
 class Portion:
     """A part of a budget, for calls that must not keep others waiting, such as polls.
 
-    A call takes a slot of the part first and one of the whole only then. So a long line of polls stands in the part,
-    and whoever takes from the whole directly does not queue behind it.
+    A call takes a slot of the part first, so a long line of polls stands there and nobody else queues behind it. It
+    takes one of the whole only while the whole is quiet: as long as less than the part is used up, by whomever. When
+    work keeps it busy, a trickle remains, so that polls are slow then but do not starve.
 
-    :param part: keeps a part of the limits.
     :param whole: keeps all of the limits.
+    :param part: keeps a part of them.
+    :param trickle: keeps a small part of them.
     :param fraction: the size of the part.
+    :param clock: the time to live by.
     """
 
-    def __init__(self, part: Limiter, whole: Limiter, fraction: float) -> None:
-        self._part = part
+    def __init__(
+        self,
+        whole: Limiter,
+        part: Limiter,
+        trickle: Limiter,
+        fraction: float,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.limits = part.limits
         self._whole = whole
+        self._part = part
+        self._trickle = trickle
         self._fraction = fraction
+        self._clock = clock
 
     def acquire(self, timeout: float) -> float:
-        """See :meth:`Limiter.acquire`; if only the whole is used up, a slot of the part stays taken."""
-        waited = self._part.acquire(timeout)
-        return waited + self._whole.acquire(max(0.0, timeout - waited))
+        """See :meth:`Limiter.acquire`; if the whole is too busy, a slot of the part stays taken."""
+        begin = self._clock.monotonic()
+        self._part.acquire(timeout)
+        while (wait := self._whole.wait(self._part.limits)) > 0:
+            rest = begin + timeout - self._clock.monotonic()
+            wait = min(wait, self._trickle.wait(self._trickle.limits))
+            if wait <= 0:
+                self._trickle.acquire(max(0.0, rest))
+                break
+            if wait > rest:
+                raise AvalaRateLimitTimeout(
+                    f"the key's request budget is busy with work: polls have their turn in {wait:.1f} s, later than"
+                    f" this one may wait ({timeout:.1f} s)"
+                )
+            self._clock.sleep(wait)
+        self._whole.acquire(max(0.0, begin + timeout - self._clock.monotonic()))
+        return self._clock.monotonic() - begin
 
     def pause(self, seconds: float) -> None:
         """See :meth:`Limiter.pause`; it holds for the whole."""
@@ -128,6 +166,10 @@ class Portion:
         """See :meth:`Limiter.announce`."""
         self._whole.announce(requests)
         self._part.announce(max(1, int(requests * self._fraction)))
+
+    def wait(self, limits: Sequence[Limit]) -> float:
+        """See :meth:`Limiter.wait`; that of the whole."""
+        return self._whole.wait(limits)
 
     def status(self) -> LimiterStatus:
         """See :meth:`Limiter.status`; that of the part."""
@@ -160,8 +202,15 @@ def open_limiter(
     """
     if portion != 1:
         part = tuple(limit.share(portion, "portion") for limit in limits)
+        trickle = tuple(limit.share(min(portion, TRICKLE)) for limit in limits)
         alike = partial(open_limiter, store=store, state_dir=state_dir, fallback=fallback, clock=clock)
-        return Portion(alike(f"{owner}, portion {portion:g}", part), alike(owner, limits), portion)
+        return Portion(
+            alike(owner, limits),
+            alike(f"{owner}, portion {portion:g}", part),
+            alike(f"{owner}, trickle", trickle),
+            portion,
+            clock,
+        )
     key = (owner, limits, store, state_dir, fallback, clock)
     with _registry_lock:
         if key not in _registry:

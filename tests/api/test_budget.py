@@ -74,6 +74,32 @@ def test_work_does_not_queue_behind_polls(budget: Budget, clock: Clock) -> None:
     assert clock.monotonic() - before < 1.5
 
 
+def test_polls_make_way_for_work_but_for_a_trickle(budget: Budget, clock: Clock) -> None:
+    for _ in range(60):
+        take(budget, timeout=10)
+    assert drain(budget, clock, poll=True) == 10
+
+
+def test_a_burst_of_work_is_not_slowed_down_by_polls(budget: Budget, clock: Clock) -> None:
+    for _ in range(20):
+        take(budget)
+    take(budget, timeout=2)  # the 21st, a second later
+    before = clock.monotonic()
+    take(budget, poll=True, timeout=30)
+    for _ in range(15):
+        take(budget, timeout=10)
+    assert clock.monotonic() - before < 1.5
+
+
+def test_a_poll_that_would_wait_too_long_is_told_at_once(budget: Budget, clock: Clock) -> None:
+    for _ in range(100):
+        take(budget, timeout=60)
+    before = clock.monotonic()
+    drained = drain(budget, clock, poll=True)
+    assert drained == 0
+    assert clock.monotonic() == before
+
+
 @pytest.mark.parametrize("poll", [False, True])
 def test_a_refusal_pauses_everyone(budget: Budget, poll: bool) -> None:
     heed(budget, 429, hint=30, Remaining=0)

@@ -284,13 +284,29 @@ class TestPortion:
         with pytest.raises(AvalaRateLimitTimeout, match="10/60"):
             polls.acquire(60)
 
+    def test_a_trickle_of_polls_goes_on_while_work_keeps_the_key_busy(self, tmp_path):
+        clock, options = Clock(), {"state_dir": str(tmp_path)}
+        whole = open_limiter("key", (Limit(100, 60),), clock=clock, **options)
+        polls = open_limiter("key", (Limit(100, 60),), clock=clock, portion=0.5, **options)
+        for _ in range(70):
+            whole.acquire(0)
+        for _ in range(10):
+            assert polls.acquire(0) == 0
+        with pytest.raises(AvalaRateLimitTimeout, match=r"busy with work.*60.2 s.*\(30.0 s\)"):
+            polls.acquire(30)
+        for _ in range(20):
+            assert whole.acquire(0) == 0
+
     def test_a_time_out_covers_both_waits(self):
         clock = Clock()
-        part, whole = MemoryLimiter([Limit(1, 10)], clock, 0), MemoryLimiter([Limit(1, 30)], clock, 0)
-        polls = Portion(part, whole, 0.5)
+        whole = MemoryLimiter([Limit(1, 30)], clock, 0)
+        part, trickle = MemoryLimiter([Limit(1, 10)], clock, 0), MemoryLimiter([Limit(1, 300)], clock, 0)
+        polls = Portion(whole, part, trickle, 0.5, clock)
         polls.acquire(0)
+        trickle.acquire(0)
         with pytest.raises(AvalaRateLimitTimeout, match=r"20.0 s away.*\(15.0 s\)"):
-            polls.acquire(25)
+            clock.sleep(5)
+            polls.acquire(20)
 
     def test_what_the_server_says_reaches_the_whole_and_the_portion(self, limiters):
         whole, polls, _ = limiters
@@ -304,6 +320,8 @@ class TestPortion:
 class Broken:
     """A limiter whose store fails as long as it is told to."""
 
+    limits = ()
+
     def __init__(self, error):
         self.error = error
         self.calls = 0
@@ -314,7 +332,7 @@ class Broken:
             raise self.error
         return 0.0
 
-    pause = announce = acquire
+    pause = announce = wait = acquire
 
     def status(self):
         return self.acquire(0)
