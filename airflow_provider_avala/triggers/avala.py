@@ -11,7 +11,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_avala.kinds import DATASETS, EXPORTS
 from airflow_provider_avala.outcomes import DUE
+from airflow_provider_avala.triggers.events import AvalaExportEventTrigger
 from airflow_provider_avala.triggers.waiting import WaitingTrigger
+
+__all__ = ["AvalaDatasetTrigger", "AvalaDelayTrigger", "AvalaExportEventTrigger", "AvalaExportTrigger"]
 
 
 class AvalaExportTrigger(WaitingTrigger):
