@@ -80,6 +80,37 @@ def test_what_stands_deep_in_the_list_is_asked_for(avala: Emulator) -> None:
     assert lists(avala) == rounds
 
 
+def test_what_was_looked_for_in_vain_is_not_looked_for_again(avala: Emulator) -> None:
+    ids = running(avala, 10)
+    running(avala, 1000)
+
+    async def wait() -> None:
+        waits = start(*(status(each, interval=0.05) for each in ids))
+        await until(lambda: asks(avala) >= 50)
+        finish(avala, ids)
+        assert {await each for each in waits} == {"exported"}
+
+    asyncio.run(wait())
+    assert lists(avala) == 5  # as much work as asking for all of them
+
+
+def test_where_something_was_seen_is_remembered(avala: Emulator) -> None:
+    ids = running(avala, 12)
+    running(avala, 400)
+
+    async def wait() -> None:
+        waits = start(*(status(each, interval=0.05) for each in ids))
+        await until(lambda: lists(avala) >= 10)
+        assert asks(avala) == 0
+        finish(avala, ids[:6])
+        await until(lambda: asks(avala) >= 12)
+        finish(avala, ids)
+        assert {await each for each in waits} == {"exported"}
+
+    asyncio.run(wait())
+    assert lists(avala) % 5 == 0  # all five pages for twelve, and none for six
+
+
 def test_what_moves_deeper_in_the_list_is_followed(avala: Emulator) -> None:
     ids = running(avala, 50)
 
