@@ -41,6 +41,7 @@ test-airflow2: venv-airflow2  ## All tests on Airflow 2.11.2
 bench: venv  ## Measure the provider beside what a user would pick instead
 	@$(BIN)/python -m pip install --quiet -c constraints/airflow-3.3.2.txt -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.rate_limit
+	$(BIN)/python -m benchmarks.mixed_load
 
 format: venv  ## Format the code
 	$(BIN)/ruff check --fix .

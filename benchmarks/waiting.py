@@ -1,7 +1,7 @@
 """Many exports are waited for in one triggerer process: what does that cost, and how soon is their end noticed?
 
-Run as ``python -m benchmarks.waiting``, for about twelve minutes. Prints a Markdown table. The provider's triggers, which
-share one poller, stand beside the naive way: one request for each trigger and interval, with no limit of its own.
+Run as ``python -m benchmarks.waiting``, for about twelve minutes. Prints a Markdown table. The provider's triggers,
+which share one poller, stand beside the naive way: one request for each trigger and interval, with no limit of its own.
 The API is the emulator with Avala's documented limits, in a process of its own.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.contenders import CONTENDERS, Contender, Task, file_ring, no_limiter, redis_ring
+from benchmarks.contenders import CONTENDERS, Contender, Task, file_ring, no_limiter, redis_ring, two_hosts
 from benchmarks.rate_limit import measure
 from benchmarks.strict_server import SlidingWindows, fixed_window_refusals, ideal, parse
 from tests.api.redis_server import RedisServer
@@ -25,8 +25,8 @@ def redis():
 
 @pytest.mark.parametrize(
     ("prepare", "kills"),
-    [(file_ring, False), (file_ring, True), (redis_ring, False)],
-    ids=["file", "file, with kills", "redis"],
+    [(file_ring, False), (file_ring, True), (redis_ring, False), (two_hosts, False)],
+    ids=["file", "file, with kills", "redis", "two hosts"],
 )
 def test_eight_processes_get_all_requests_through_and_not_one_is_refused(prepare, kills, tmp_path, redis):
     task = Task(url="", key="", limits=LIMITS, processes=8, folder=tmp_path, redis=redis)
