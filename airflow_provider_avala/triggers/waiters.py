@@ -10,6 +10,9 @@ from typing import Any
 from airflow_provider_avala.api.models import Resource
 from airflow_provider_avala.triggers.poll_plan import NOT_LISTED
 
+#: The progress of what nobody has looked at.
+UNKNOWN = "unknown"
+
 
 class Waiter:
     """One trigger's view of what it waits for.
@@ -43,7 +46,7 @@ class Waiter:
         self.interval = interval
         self.due = loop.time()
         self.depth = 0.0
-        self.progress = "unknown"
+        self.progress = UNKNOWN
         self.failed_polls = 0
         self.last_error = ""
         self.outcome: asyncio.Future[Resource | Exception] = loop.create_future()

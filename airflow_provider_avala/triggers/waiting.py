@@ -12,7 +12,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_avala.kinds import Kind
 from airflow_provider_avala.outcomes import FINISHED, TIMEOUT, error_event
 from airflow_provider_avala.triggers.poll_hub import waiting
-from airflow_provider_avala.triggers.waiters import Waiter
+from airflow_provider_avala.triggers.poll_plan import SHORTEST_INTERVAL
+from airflow_provider_avala.triggers.waiters import UNKNOWN, Waiter
 
 #: Seconds, on average, between two looks at whether there is progress to log.
 LOG_INTERVAL = 60.0
@@ -79,7 +80,9 @@ class WaitingTrigger(BaseTrigger):
         told = ""
         while (rest := self.deadline - time.time()) > 0:
             # At random, so that thousands that began together do not all log in the same instant.
-            pause = (LOG_INTERVAL if told else self.poll_interval) * random.uniform(0.5, 1.5)
+            pause = (LOG_INTERVAL if told else max(self.poll_interval, SHORTEST_INTERVAL)) * random.uniform(
+                0.5, 1.5
+            )
             if await waiter.ended(min(rest, pause)):
                 return True
             told = self._tell(waiter, told)
@@ -87,6 +90,8 @@ class WaitingTrigger(BaseTrigger):
 
     def _tell(self, waiter: Waiter, told: str) -> str:
         words = waiter.progress
+        if words == UNKNOWN and not waiter.failed_polls:
+            return told
         if waiter.failed_polls:
             words += f", {waiter.failed_polls} polls failed"
         if waiter.last_error:

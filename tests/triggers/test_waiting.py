@@ -22,7 +22,7 @@ def test_the_last_look_is_at_the_deadline_however_long_the_interval(avala: Emula
     (export_id,) = running(avala, 1)
 
     async def wait() -> dict[str, object]:
-        (waiting,) = start(first_event(AvalaExportTrigger(export_id, CONN_ID, 3600, time.time() + 0.3)))
+        (waiting,) = start(first_event(AvalaExportTrigger(export_id, CONN_ID, 3600, time.time() + 1.0)))
         await until(lambda: avala.requests)
         avala.finish_export(export_id)
         return await waiting
