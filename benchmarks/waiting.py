@@ -30,7 +30,7 @@ from airflow_provider_avala.emulator import running_emulator
 
 _spawn = multiprocessing.get_context("spawn")
 _BEAT = 0.005
-_FIRST_END, _LAST_END = 10.0, 60.0  # seconds in which the exports finish
+_LAST_END = 60.0
 _HEADS = (
     "",
     "waiting",
@@ -54,12 +54,14 @@ class Case:
     :param waiting: how many exports are waited for.
     :param interval: seconds between two polls.
     :param seconds: after which to give up.
+    :param ends: the seconds between which the exports finish.
     """
 
     way: str
     waiting: int
     interval: float
     seconds: float
+    ends: tuple[float, float] = (10.0, _LAST_END)
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,14 @@ def main() -> None:
         for waiting in map(int, options.waiting.split(",")):
             sweep = max(options.interval, waiting / 100 * 1.2)  # a page each 1.2 s is all that polls may use
             patience = options.interval if way == "naive" else 2.5 * sweep
-            print(_run(Case(way, waiting, options.interval, _LAST_END + patience)), flush=True)
+            print(run(Case(way, waiting, options.interval, _LAST_END + patience)), flush=True)
 
 
-def _run(case: Case) -> str:
+def run(case: Case) -> str:
+    """Run one case and return its line of the table.
+
+    :param case: what to run.
+    """
     with _process(_serve, case) as server:
         base_url, api_key, ends = server.recv()
         with _process(_wait_for_all, case, base_url, api_key, list(ends)) as waiter:
@@ -141,7 +147,7 @@ def _serve(pipe: Connection, case: Case) -> None:
     """The API, with exports that run and finish by themselves."""
     with running_emulator() as avala:
         for _ in range(case.waiting):
-            avala.add_export(seconds=random.uniform(_FIRST_END, _LAST_END))
+            avala.add_export(seconds=random.uniform(*case.ends))
         records = avala.store.tables["exports"].values()
         ends = {record["uid"]: record["created_at"] + record["_seconds"] for record in records}
         pipe.send((avala.base_url, avala.api_key, ends))
@@ -189,7 +195,7 @@ async def _measure(wait: Wait, case: Case, ids: list[str]) -> Found:
         await asyncio.sleep(_BEAT)
         now = time.monotonic()
         stall, before = max(stall, now - before - _BEAT), now
-        if not grown and now - begin > _FIRST_END - 1:
+        if not grown and now - begin > 0.9 * case.ends[0]:
             grown = _memory() - memory
     for task in tasks:
         task.cancel()
