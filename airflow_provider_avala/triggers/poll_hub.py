@@ -186,7 +186,7 @@ class PollHub:
         if trouble and any(found):  # neither list nor single answers: let it rest
             self._failed([one for one in unseen if one not in asked], kind, begin, trouble)
 
-    async def _read_list(self, kind: Kind, unseen: dict[str, Waiter], begin: float) -> AvalaError | None:
+    async def _read_list(self, kind: Kind, unseen: dict[str, Waiter], begin: float) -> Exception | None:
         """Read the list as far as it is worth it, take what it shows out of ``unseen``, and return what went wrong."""
         group = self.groups[kind]
         unlisted = group.unlisted()
@@ -208,7 +208,7 @@ class PollHub:
                         self._show(kind, resource, begin, read)
         except AvalaAuthenticationError:
             raise
-        except AvalaError as error:
+        except Exception as error:
             if is_transient(error) and not isinstance(error, AvalaProtocolError):
                 return error
             log.warning("The list of %ss cannot be read, each is asked for instead: %s", kind.name, error)

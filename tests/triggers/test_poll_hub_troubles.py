@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_avala.emulator import Emulator, faults, running_emulator
 from airflow_provider_avala.hooks.avala import AvalaHook
-from airflow_provider_avala.kinds import EXPORTS
+from airflow_provider_avala.kinds import EXPORTS, Kind
 from airflow_provider_avala.triggers import poll_hub
 from airflow_provider_avala.triggers.poll_plan import MOST_ASKS
 from tests.airflow_support import CONN_ID, Connect
@@ -86,6 +86,17 @@ def test_a_list_without_states_shows_nothing(avala: Emulator) -> None:
 
     assert asyncio.run(wait()) == ["exported"] * 5
     assert (lists(avala), asks(avala)) == (1, 5)
+
+
+def test_a_list_that_nobody_can_make_sense_of_is_done_without(avala: Emulator) -> None:
+    ids = [avala.add_export(status="exported") for _ in range(5)]
+    odd = Kind("export", AvalaHook.poll_export, lambda hook: ([] for _ in range(1 // 0)))
+
+    async def wait() -> list[str]:
+        return await asyncio.gather(*(status(each, kind=odd) for each in ids))
+
+    assert asyncio.run(wait()) == ["exported"] * 5
+    assert (lists(avala), asks(avala)) == (0, 5)
 
 
 def test_an_unknown_id_ends_its_own_waiter_only(avala: Emulator) -> None:
