@@ -26,6 +26,8 @@ from airflow_provider_avala.api.models import Export, Resource, State
 from airflow_provider_avala.kinds import EXPORTS, Kind
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator
+
     from airflow_provider_avala.hooks.avala import AvalaHook
 
 #: Statuses of trigger events.
@@ -33,6 +35,10 @@ FINISHED = "finished"
 TIMEOUT = "timeout"
 ERROR = "error"
 DUE = "due"
+
+#: What a task returns that its trigger may end: the id of what was waited for, or all of it as a dict.
+ID = "id"
+RESOURCE = "resource"
 
 #: Seconds for which a task that resumes tries to reach Avala, before it goes back to waiting in the triggerer.
 _PATIENCE = 30.0
@@ -105,6 +111,45 @@ def resumed(hook: AvalaHook, resource_id: str, event: Any, kind: Kind = EXPORTS)
     if status == TIMEOUT:
         raise AvalaTimeoutError(str(event.get("message")))
     raise AirflowException(f"{kind.name} {resource_id} was announced as finished, but is {resource.status!r}")
+
+
+def nothing_remains(task: BaseOperator) -> bool:
+    """Whether no worker is needed any more once a task has succeeded, so that its trigger may end it.
+
+    :param task: the operator or sensor, in its DAG.
+    """
+    return is_plain(task) and task.get_dag() is not None and is_unobserved(task)
+
+
+def is_plain(task: BaseOperator) -> bool:
+    """Whether a task asks for nothing that only workers do: the part that is known as soon as the task is made.
+
+    Workers alone send asset events for outlets, run callbacks (Airflow 3 drops them otherwise), and store the keys of a
+    dict as XComs of their own. A subclass may do anything.
+
+    :param task: the operator or sensor.
+    """
+    return (
+        type(task).__module__.startswith(f"{__package__}.")
+        and bool(task.do_xcom_push)
+        and not task.outlets
+        and not task.on_success_callback
+        and not getattr(task, "_post_execute_hook", None)
+        and not getattr(task, "multiple_outputs", False)
+        and not getattr(task, "returns_dag_result", False)
+    )
+
+
+def is_unobserved(task: BaseOperator) -> bool:
+    """Whether nobody depends on a worker's word that the task has succeeded: the part that the whole DAG decides.
+
+    Workers alone tell listeners, such as OpenLineage's, and note how many tasks are to be mapped over an XCom.
+
+    :param task: the operator or sensor in its DAG, or what Airflow makes of it in the triggerer.
+    """
+    from airflow.providers.common.compat.sdk import get_listener_manager  # which reads all plugins
+
+    return not get_listener_manager().has_listeners and not any(task.iter_mapped_dependants())
 
 
 def told_id(event: Any, kind: Kind = EXPORTS) -> str:

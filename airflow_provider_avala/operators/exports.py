@@ -22,9 +22,11 @@ from airflow_provider_avala.api.models import State
 from airflow_provider_avala.operators.base import AvalaOperator
 from airflow_provider_avala.operators.task_run import TaskRun
 from airflow_provider_avala.outcomes import (
+    ID,
     backstop,
     fatal_errors_end_the_task,
     is_successful,
+    nothing_remains,
     resumed,
     told_id,
 )
@@ -149,8 +151,9 @@ class AvalaCreateExportOperator(AvalaOperator):
             time.sleep(max(0.0, again - time.time()))
 
     def _wait_in_triggerer(self, export_id: str, deadline: float) -> NoReturn:
+        returns = ID if nothing_remains(self) else ""
         self.defer(
-            trigger=AvalaExportTrigger(export_id, self.avala_conn_id, self.poll_interval, deadline),
+            trigger=AvalaExportTrigger(export_id, self.avala_conn_id, self.poll_interval, deadline, returns),
             method_name="execute_complete",
             kwargs={"export_id": export_id, "deadline": deadline},
             timeout=backstop(deadline, self.poll_interval),

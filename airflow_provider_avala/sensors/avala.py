@@ -26,10 +26,12 @@ from airflow_provider_avala.api.errors import (
 )
 from airflow_provider_avala.hooks.avala import AvalaHook
 from airflow_provider_avala.outcomes import (
+    RESOURCE,
     backstop,
     fatal_errors_end_the_task,
     is_backstop,
     is_successful,
+    nothing_remains,
     resumed,
 )
 from airflow_provider_avala.triggers.avala import AvalaDatasetTrigger, AvalaExportTrigger
@@ -101,8 +103,11 @@ class _WaitingSensor(BaseSensorOperator):
         return PokeReturnValue(is_done=is_successful(found), xcom_value=found.as_dict())
 
     def _wait_in_triggerer(self, deadline: float) -> NoReturn:
+        returns = RESOURCE if nothing_remains(self) else ""
         self.defer(
-            trigger=self.trigger_class(self._resource_id, self.avala_conn_id, self.poke_interval, deadline),
+            trigger=self.trigger_class(
+                self._resource_id, self.avala_conn_id, self.poke_interval, deadline, returns
+            ),
             method_name="execute_complete",
             kwargs={"deadline": deadline},
             timeout=backstop(deadline, self.poke_interval),

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_avala.api.models import State
 from airflow_provider_avala.kinds import Kind
-from airflow_provider_avala.outcomes import FINISHED, TIMEOUT, error_event
+from airflow_provider_avala.outcomes import FINISHED, ID, TIMEOUT, error_event
+from airflow_provider_avala.triggers.ending import end_of_task
 from airflow_provider_avala.triggers.poll_hub import waiting
 from airflow_provider_avala.triggers.poll_plan import SHORTEST_INTERVAL
 from airflow_provider_avala.triggers.waiters import UNKNOWN, Waiter
@@ -26,20 +28,24 @@ class WaitingTrigger(BaseTrigger):
 
     A failed poll is not a failed export: as long as the error is one that passes, polling goes on.
     The event says only that there is something to look at; the task reads the resource itself before it decides.
+    Where nothing remains to be done for a task, the trigger ends it, with its XCom, once all went well.
 
     :param avala_conn_id: id of the Airflow connection.
     :param poll_interval: seconds between two polls; more if the key's budget is too short for it.
     :param deadline: when to give up, in seconds since the epoch; holds across restarts of the triggerer.
+    :param returns: what the task returns if the trigger is to end it: :data:`.outcomes.ID` or
+        :data:`.outcomes.RESOURCE`; empty if the task is to go on by itself.
     """
 
     #: What is waited for; its id is the attribute ``export_id`` of a trigger that waits for an export, and so on.
     kind: ClassVar[Kind]
 
-    def __init__(self, avala_conn_id: str, poll_interval: float, deadline: float) -> None:
+    def __init__(self, avala_conn_id: str, poll_interval: float, deadline: float, returns: str = "") -> None:
         super().__init__()
         self.avala_conn_id = avala_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.returns = returns
 
     @property
     def _identity(self) -> dict[str, str]:
@@ -54,6 +60,7 @@ class WaitingTrigger(BaseTrigger):
                 "avala_conn_id": self.avala_conn_id,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
+                "returns": self.returns,
             },
         )
 
@@ -74,6 +81,11 @@ class WaitingTrigger(BaseTrigger):
             payload = error_event(outcome)
         else:
             payload = {"status": FINISHED}
+            if outcome.state is State.SUCCEEDED and self.returns:
+                result = outcome.id if self.returns == ID else outcome.as_dict()
+                if event := await end_of_task(self, result):
+                    yield event
+                    return
         yield TriggerEvent({**payload, **self._identity})
 
     async def _ended(self, waiter: Waiter) -> bool:

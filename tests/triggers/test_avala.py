@@ -19,7 +19,7 @@ from airflow_provider_avala.triggers.avala import AvalaExportTrigger
 from tests.airflow_support import Connect, first_event, stored_and_loaded
 
 #: What a trigger may keep: where to look, for what, how often, until when. No key, no URL.
-KEPT = {"until", "avala_conn_id", "poll_interval", "deadline", "export_id", "dataset_id"}
+KEPT = {"until", "avala_conn_id", "poll_interval", "deadline", "export_id", "dataset_id", "returns"}
 
 TRIGGERS = [
     found
