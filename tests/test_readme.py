@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import textwrap
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,8 @@ from scripts.local_airflow import LocalAirflow
 README = (Path(__file__).parents[1] / "README.md").read_text()
 PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SHELL = "\n".join(re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
-IN_A_DAG = [code for code in PYTHON if "running_emulator" not in code]
+WATCHERS = [code for code in PYTHON if "AssetWatcher" in code]
+IN_A_DAG = [code for code in PYTHON if "running_emulator" not in code and code not in WATCHERS]
 
 DAG_FILE = """\
 import pendulum
@@ -62,6 +65,15 @@ def test_the_snippets_run_as_one_dag(tmp_path: Path) -> None:
         assert (exports / f"{export['uid']}.zip").stat().st_size > 0, output
         assert avala.requests_to("GET", "/users/me"), output
         assert avala.requests_to("GET", "/datasets"), output
+
+
+if find_spec("airflow.sdk"):  # Airflow 2 has no watchers
+
+    @pytest.mark.parametrize("code", WATCHERS)
+    def test_the_watchers_make_a_dag(code: str, tmp_path: Path) -> None:
+        file = tmp_path / "watcher.py"
+        file.write_text(code)
+        assert [*runpy.run_path(str(file))["watcher"].trigger.serialize()[1].values()].count("nightly-*") == 1
 
 
 @pytest.mark.parametrize("code", [code for code in PYTHON if "running_emulator" in code])
