@@ -40,6 +40,7 @@ _HEADS = (
     "delay, median",
     "delay, p95",
     "longest stall of the loop",
+    "longest step on it",
     "memory per waiter",
 )
 
@@ -70,11 +71,14 @@ class Found:
 
     :param detected: when the end of each export was noticed, in seconds since the epoch.
     :param stall: the longest time for which the loop stood still, in seconds.
+    :param step: the longest time that the loop's thread used the processor in between, in seconds; what a stall takes
+        longer than that is other threads and processes at work.
     :param memory: bytes of memory for each waiter.
     """
 
     detected: dict[str, float]
     stall: float
+    step: float
     memory: float
 
 
@@ -121,6 +125,7 @@ def run(case: Case) -> str:
         _seconds(statistics.median_high(delays)),
         _seconds(delays[math.ceil(0.95 * len(delays)) - 1]),
         f"{1000 * found.stall:.0f} ms",
+        f"{1000 * found.step:.0f} ms",
         f"{found.memory / 1024:.1f} KiB",
     )
     return f"| {' | '.join(cells)} |"
@@ -185,22 +190,23 @@ async def _measure(wait: Wait, case: Case, ids: list[str]) -> Found:
     gc.collect()
     gc.freeze()
     begin, memory = time.monotonic(), _memory()
-    grown, stall = 0, 0.0
+    grown, stall, step = 0, 0.0, 0.0
     tasks = []
     for export_id in ids:
         tasks.append(asyncio.create_task(noticed(export_id)))
         await asyncio.sleep(0)  # as Airflow does between two triggers
-    before = time.monotonic()
+    before, used = time.monotonic(), time.thread_time()
     while len(detected) < len(ids) and before - begin < case.seconds:
         await asyncio.sleep(_BEAT)
         now = time.monotonic()
         stall, before = max(stall, now - before - _BEAT), now
+        step, used = max(step, time.thread_time() - used), time.thread_time()
         if not grown and now - begin > 0.9 * case.ends[0]:
             grown = _memory() - memory
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    return Found(detected, stall, max(0, grown) / len(ids))
+    return Found(detected, stall, step, max(0, grown) / len(ids))
 
 
 def _hub(case: Case, base_url: str, api_key: str) -> Wait:
