@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from pkgutil import resolve_name
 from types import SimpleNamespace
@@ -25,7 +26,8 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider_avala.emulator import Emulator, running_emulator
 
 CONN_ID = "avala_default"
-MODES = ("poke", "reschedule", "deferrable")
+AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+MODES = ("poke", "reschedule", "deferrable", *(["start from trigger"] if AIRFLOW >= (3, 3) else []))
 #: No test shall wait for a rate limit, and none for long.
 EXTRA = {"rate_limits": "100000/1", "rate_limit_store": "memory", "max_retry_seconds": 5}
 
@@ -154,8 +156,33 @@ def run_deferred(task: Any, deferred: TaskDeferred, context: Mapping[str, Any]) 
             deferred = again
 
 
+def run_from_trigger(task: Any, context: Mapping[str, Any]) -> Any:
+    """Go through a task that begins in the triggerer, as scheduler and triggerer do."""
+    start = task.start_trigger_args
+    trigger = stored_and_loaded(resolve_name(start.trigger_cls)(**start.trigger_kwargs))
+    try:
+        event = asyncio.run(asyncio.wait_for(first_event(trigger), start.timeout.total_seconds()))
+    except TimeoutError:
+        return task.resume_execution("__fail__", trigger_timeout(), context)
+    try:
+        return task.resume_execution(start.next_method, {"event": event}, context)
+    except TaskDeferred as deferred:
+        return run_deferred(task, deferred, context)
+
+
+def trigger_timeout() -> dict[str, str]:
+    """What Airflow resumes a task with whose deferral took too long."""
+    try:
+        from airflow.sdk.bases.operator import TriggerFailureReason
+    except ImportError:
+        return {"error": "Trigger/execution timeout"}
+    return {"error": TriggerFailureReason.TRIGGER_TIMEOUT.value}
+
+
 def run_to_end(task: Any, context: dict[str, Any]) -> Any:
     """Execute an operator or a sensor as Airflow does, over all reschedules and deferrals."""
+    if getattr(task, "start_from_trigger", False):
+        return run_from_trigger(task, context)
     with _first_reschedule_known(context):
         while True:
             try:
@@ -181,7 +208,8 @@ def _first_reschedule_known(context: Mapping[str, Any]) -> Iterator[None]:
 
 def in_mode(mode: str) -> dict[str, Any]:
     """The arguments that put a sensor into a mode of waiting."""
-    return {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
+    ways = {"deferrable": {"deferrable": True}, "start from trigger": {"start_from_trigger": True}}
+    return ways.get(mode, {"mode": mode, "deferrable": False})
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -17,6 +18,8 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
     conf,
 )
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_avala.api.errors import (
     AvalaError,
@@ -30,6 +33,7 @@ from airflow_provider_avala.outcomes import (
     backstop,
     fatal_errors_end_the_task,
     is_backstop,
+    is_plain,
     is_successful,
     nothing_remains,
     resumed,
@@ -53,11 +57,32 @@ class _WaitingSensor(BaseSensorOperator):
         *,
         avala_conn_id: str = AvalaHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.avala_conn_id = avala_conn_id
-        self.deferrable = deferrable
+        self.deferrable = deferrable or start_from_trigger
+        self.start_from_trigger = start_from_trigger and AIRFLOW_V_3_3_PLUS
+
+    def _prepare_to_start_from_trigger(self) -> None:
+        """Tell the scheduler which trigger to start; templates are rendered in the triggerer.
+
+        The trigger cannot know when the task began, so the deadline is Airflow's own time-out, which outlives restarts.
+        """
+        if self.start_from_trigger:
+            self.start_trigger_args = StartTriggerArgs(
+                trigger_cls=f"{self.trigger_class.__module__}.{self.trigger_class.__qualname__}",
+                next_method="execute_complete",
+                trigger_kwargs={
+                    self.trigger_class.kind.id_field: self._resource_id,
+                    "avala_conn_id": self.avala_conn_id,
+                    "poll_interval": self.poke_interval,
+                    "deadline": None,
+                    "returns": RESOURCE if is_plain(self) else "",
+                },
+                timeout=timedelta(seconds=self.timeout),
+            )
 
     @property
     def _resource_id(self) -> str:
@@ -134,6 +159,9 @@ class _WaitingSensor(BaseSensorOperator):
         """
         with self._outcomes():
             if is_backstop(next_method, next_kwargs):
+                found = self.poke(context)
+                if found.is_done:
+                    return found.xcom_value
                 raise AvalaTimeoutError(f"{self._subject} was not finished within {self.timeout:g} s")
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
@@ -166,6 +194,8 @@ class AvalaExportSensor(_WaitingSensor):
     :param avala_conn_id: id of the Airflow connection (templated).
     :param deferrable: whether to wait in the triggerer, so that no worker is held; by default Airflow's
         ``[operators] default_deferrable``.
+    :param start_from_trigger: whether to begin in the triggerer, so that no worker is needed even at the start. From
+        Airflow 3.3 on and unless the task is mapped; otherwise the task is ``deferrable``.
     :param poke_interval: seconds between two polls.
     :param timeout: seconds after which to give up.
     """
@@ -176,6 +206,7 @@ class AvalaExportSensor(_WaitingSensor):
     def __init__(self, *, export_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.export_id = export_id
+        self._prepare_to_start_from_trigger()
 
 
 class AvalaDatasetSensor(_WaitingSensor):
@@ -187,6 +218,8 @@ class AvalaDatasetSensor(_WaitingSensor):
     :param avala_conn_id: id of the Airflow connection (templated).
     :param deferrable: whether to wait in the triggerer, so that no worker is held; by default Airflow's
         ``[operators] default_deferrable``.
+    :param start_from_trigger: whether to begin in the triggerer, so that no worker is needed even at the start. From
+        Airflow 3.3 on and unless the task is mapped; otherwise the task is ``deferrable``.
     :param poke_interval: seconds between two polls.
     :param timeout: seconds after which to give up.
     """
@@ -197,3 +230,4 @@ class AvalaDatasetSensor(_WaitingSensor):
     def __init__(self, *, dataset_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dataset_id = dataset_id
+        self._prepare_to_start_from_trigger()

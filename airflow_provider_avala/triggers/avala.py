@@ -23,14 +23,20 @@ class AvalaExportTrigger(WaitingTrigger):
     :param export_id: id of the export.
     :param avala_conn_id: id of the Airflow connection.
     :param poll_interval: seconds between two polls; more if the key's budget is too short for it.
-    :param deadline: when to give up, in seconds since the epoch; holds across restarts of the triggerer.
+    :param deadline: when to give up, in seconds since the epoch; holds across restarts of the triggerer. None leaves
+        that to Airflow's own time-out.
     :param returns: what the task returns if the trigger is to end it; see :class:`.WaitingTrigger`.
     """
 
     kind = EXPORTS
 
     def __init__(
-        self, export_id: str, avala_conn_id: str, poll_interval: float, deadline: float, returns: str = ""
+        self,
+        export_id: str,
+        avala_conn_id: str,
+        poll_interval: float,
+        deadline: float | None,
+        returns: str = "",
     ) -> None:
         super().__init__(avala_conn_id, poll_interval, deadline, returns)
         self.export_id = export_id
@@ -42,14 +48,20 @@ class AvalaDatasetTrigger(WaitingTrigger):
     :param dataset_id: id of the dataset.
     :param avala_conn_id: id of the Airflow connection.
     :param poll_interval: seconds between two polls; more if the key's budget is too short for it.
-    :param deadline: when to give up, in seconds since the epoch; holds across restarts of the triggerer.
+    :param deadline: when to give up, in seconds since the epoch; holds across restarts of the triggerer. None leaves
+        that to Airflow's own time-out.
     :param returns: what the task returns if the trigger is to end it; see :class:`.WaitingTrigger`.
     """
 
     kind = DATASETS
 
     def __init__(
-        self, dataset_id: str, avala_conn_id: str, poll_interval: float, deadline: float, returns: str = ""
+        self,
+        dataset_id: str,
+        avala_conn_id: str,
+        poll_interval: float,
+        deadline: float | None,
+        returns: str = "",
     ) -> None:
         super().__init__(avala_conn_id, poll_interval, deadline, returns)
         self.dataset_id = dataset_id

@@ -32,7 +32,8 @@ class WaitingTrigger(BaseTrigger):
 
     :param avala_conn_id: id of the Airflow connection.
     :param poll_interval: seconds between two polls; more if the key's budget is too short for it.
-    :param deadline: when to give up, in seconds since the epoch; holds across restarts of the triggerer.
+    :param deadline: when to give up, in seconds since the epoch; holds across restarts of the triggerer. None leaves
+        that to Airflow's own time-out.
     :param returns: what the task returns if the trigger is to end it: :data:`.outcomes.ID` or
         :data:`.outcomes.RESOURCE`; empty if the task is to go on by itself.
     """
@@ -40,7 +41,9 @@ class WaitingTrigger(BaseTrigger):
     #: What is waited for; its id is the attribute ``export_id`` of a trigger that waits for an export, and so on.
     kind: ClassVar[Kind]
 
-    def __init__(self, avala_conn_id: str, poll_interval: float, deadline: float, returns: str = "") -> None:
+    def __init__(
+        self, avala_conn_id: str, poll_interval: float, deadline: float | None, returns: str = ""
+    ) -> None:
         super().__init__()
         self.avala_conn_id = avala_conn_id
         self.poll_interval = poll_interval
@@ -90,7 +93,8 @@ class WaitingTrigger(BaseTrigger):
 
     async def _ended(self, waiter: Waiter) -> bool:
         told = ""
-        while (rest := self.deadline - time.time()) > 0:
+        deadline = float("inf") if self.deadline is None else self.deadline
+        while (rest := deadline - time.time()) > 0:
             # At random, so that thousands that began together do not all log in the same instant.
             pause = (LOG_INTERVAL if told else max(self.poll_interval, SHORTEST_INTERVAL)) * random.uniform(
                 0.5, 1.5

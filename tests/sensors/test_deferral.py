@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_avala.emulator import Emulator, faults
 from airflow_provider_avala.sensors.avala import AvalaExportSensor
-from tests.airflow_support import Connect, context, first_event, run_deferred
+from tests.airflow_support import Connect, context, first_event, run_deferred, trigger_timeout
 
 pytestmark = pytest.mark.parametrize("soft_fail", [False, True], ids=["hard", "soft"])
 
@@ -32,15 +32,6 @@ def deferral(task: AvalaExportSensor) -> TaskDeferred:
     return raised.value
 
 
-def trigger_timeout() -> dict[str, str]:
-    """What Airflow resumes a task with whose deferral took too long."""
-    try:
-        from airflow.sdk.bases.operator import TriggerFailureReason
-    except ImportError:
-        return {"error": "Trigger/execution timeout"}
-    return {"error": TriggerFailureReason.TRIGGER_TIMEOUT.value}
-
-
 def test_nothing_is_deferred_when_the_export_is_finished(soft_fail: bool, avala: Emulator) -> None:
     assert sensor(avala.add_export(), soft_fail=soft_fail).execute(context())["status"] == "exported"
     assert len(avala.requests) == 1
@@ -50,6 +41,12 @@ def test_airflows_own_timeout_is_a_sensor_timeout(soft_fail: bool, avala: Emulat
     task = sensor(avala.add_export(status="processing"), soft_fail=soft_fail)
     with pytest.raises(AirflowSkipException if soft_fail else AirflowSensorTimeout, match="not finished"):
         task.resume_execution("__fail__", trigger_timeout(), context())
+
+
+def test_an_export_that_ended_before_airflows_own_timeout_counts(soft_fail: bool, avala: Emulator) -> None:
+    export_id = avala.add_export()
+    task = sensor(export_id, soft_fail=soft_fail)
+    assert task.resume_execution("__fail__", trigger_timeout(), context())["id"] == export_id
 
 
 def test_airflows_own_timeout_comes_after_that_of_the_trigger(soft_fail: bool, avala: Emulator) -> None:

@@ -30,7 +30,7 @@ TRIGGERS = [
 
 def arguments_of(trigger_class: type[BaseTrigger]) -> dict[str, object]:
     """A value for each argument, of the type that its annotation names."""
-    samples = {"str": "value of {}", "float": 12.5, "int": 3, "bool": True}
+    samples = {"str": "value of {}", "float": 12.5, "float | None": 12.5, "int": 3, "bool": True}
     parameters = inspect.signature(trigger_class).parameters.values()
     return {
         each.name: value.format(each.name) if isinstance(value := samples[each.annotation], str) else value
