@@ -178,31 +178,47 @@ class AvalaCreateExportOperator(AvalaOperator):
     def _of_this_run(self, context: Context) -> Export:
         run = TaskRun.of(context, self.retries or 0)
         store = context.get("task_state_store")
-        export = self._remembered(store, run) or self.hook.create_export(
-            project_id=self.project_id,
-            dataset_id=self.dataset_id,
-            slice_id=self.slice_id,
-            export_format=self.export_format,
-            name=run.name(self.name),
-            payload=self.payload,
-            reattach=self.payload is None,
-            created_after=run.oldest,
-            patient=False,
-        )
+        note = store.get(_STATE_KEY) if store is not None else None
+        if not isinstance(note, dict) or note.get("run") != run.digest:
+            note = {"run": run.digest}
+        export = self._remembered(note) or self._created(run, store, note)
         if store is not None:
             store.set(_STATE_KEY, {"run": run.digest, "export_id": export.id})
         self.log.info("Export %s (%s): %s", export.id, export.name or "unnamed", export.progress)
         return export
 
-    def _remembered(self, store: Any, run: TaskRun) -> Export | None:
-        note = store.get(_STATE_KEY) if store is not None else None
-        if not isinstance(note, dict) or note.get("run") != run.digest:
+    def _remembered(self, note: Mapping[str, Any]) -> Export | None:
+        if not note.get("export_id"):
             return None
         try:
-            export = self.hook.get_export(str(note.get("export_id")))
+            export = self.hook.get_export(str(note["export_id"]))
         except AvalaNotFoundError:
             return None
         return None if export.state is State.FAILED else export
+
+    def _created(self, run: TaskRun, store: Any, note: Mapping[str, Any]) -> Export:
+        """Create the export. Where its name does not tell whose it is, note first that it is about to be created."""
+        notes = store is not None and not (self.payload is None and self.hook.client.dialect.names_exports)
+        if notes and note.get("asked"):
+            raise _interrupted()
+        if notes:
+            store.set(_STATE_KEY, {"run": run.digest, "asked": True})
+        try:
+            return self.hook.create_export(
+                project_id=self.project_id,
+                dataset_id=self.dataset_id,
+                slice_id=self.slice_id,
+                export_format=self.export_format,
+                name=run.name(self.name),
+                payload=self.payload,
+                reattach=self.payload is None,
+                created_after=run.oldest,
+                patient=False,
+            )
+        except AvalaError as error:
+            if notes and not error.may_double:
+                store.set(_STATE_KEY, {"run": run.digest})
+            raise
 
     def _wait(self, export_id: str, deadline: float) -> str:
         status = "unknown"
@@ -251,6 +267,15 @@ class AvalaDownloadExportOperator(AvalaOperator):
             summary = self.hook.download_export(self.export_id, self.path)
         self.log.info("Export %s: %d bytes in %s.", self.export_id, summary.bytes, summary.path)
         return summary.path
+
+
+def _interrupted() -> AvalaError:
+    error = AvalaError(
+        "An earlier attempt of this task was interrupted while it created an export that has no name of its own."
+        " Whether the export was created is unknown: look at the list of exports. Clear the task to create another one."
+    )
+    error.may_double = True
+    return error
 
 
 def _seconds(value: float | timedelta, field: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -196,6 +197,28 @@ def test_a_payload_is_recognised_by_the_state_store(avala: Emulator) -> None:
     store, payload = StateStore(), {"format": "json", "projects": [SEED_PROJECT_ID], "name": "same"}
     first = run(operator(payload=payload), store=store)
     assert run(operator(payload=payload), store=store) == first
+
+
+def test_an_interrupted_creation_without_a_name_is_not_repeated_but_told(legacy: Emulator) -> None:
+    """A worker that is killed leaves the note that it was about to create an export."""
+    store = StateStore()
+    legacy.inject(faults.reset_after_commit(), method="POST", path="/exports")
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match="Whether the export was created is unknown"):
+            run(store=store)
+    assert len(ids(legacy)) == 1
+    assert run(store=store, max_tries=1) in ids(legacy), "a cleared task creates another one"
+    assert len(ids(legacy)) == 2
+
+
+@pytest.mark.parametrize("code", [429, 403])
+def test_a_refused_creation_without_a_name_may_be_repeated(code: int, legacy: Emulator) -> None:
+    store = StateStore()
+    legacy.inject(faults.status(code), method="POST", path="/exports")
+    with suppress(AirflowFailException):
+        run(store=store)
+    assert run(store=store) in ids(legacy)
+    assert len(ids(legacy)) == 1
 
 
 @pytest.mark.parametrize("note", [None, {}, "text", {"run": "another", "export_id": "x"}, {"export_id": "x"}])
