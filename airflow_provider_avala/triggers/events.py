@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Hashable
@@ -29,7 +30,7 @@ class AvalaExportEventTrigger(BaseEventTrigger):
 
     It begins with its first look: what has finished before that is history. From Airflow 3.3 on it then keeps a cursor
     with the asset, and fires after a restart for what has finished meanwhile. The cursor moves on when the events are
-    stored, which is about a second later: a triggerer that ends just then sends them once more, but never loses one.
+    stored, a second or two later: a triggerer that ends just then sends them once more, but never loses one.
     Airflow 3.0 to 3.2 has no place for a cursor; there, each restart is a new beginning. Other filters are, too.
 
     On Airflow 3.3 all triggers of a connection that have the same ``poll_interval`` share one poller.
@@ -125,11 +126,13 @@ class AvalaExportEventTrigger(BaseEventTrigger):
             try:
                 finished, cursor = await self._look(reading)
             except Exception as error:  # a watcher that ends is started again, within seconds and for ever
-                self._tell("look", f"This look at the exports failed, the next one makes up for it: {error}")
+                self._tell("look", "This look at the exports failed, the next one makes up for it", error)
                 continue
             self._troubles.pop("look", None)
             for export in finished:
                 yield TriggerEvent(self._payload(export))
+                # After a long pause there may be thousands: let other triggers have their turn.
+                await asyncio.sleep(0)
             self._cursor = cursor
             if cursor != self._stored:
                 reading.when_delivered(partial(self._store, cursor))
@@ -155,7 +158,7 @@ class AvalaExportEventTrigger(BaseEventTrigger):
             found = targets(export, kind)
             if found is None:
                 self._tell(
-                    kind, f"{kind}_id: this Avala does not say of which {kind} an export is, so none is sent"
+                    kind, f"{kind}_id: Avala does not say of which {kind} an export is, so it is left out"
                 )
             if wanted not in (found or ()):
                 return False
@@ -165,10 +168,11 @@ class AvalaExportEventTrigger(BaseEventTrigger):
         key = f"{self.avala_conn_id}/{export.id}/{export.state.value}"
         return {**export.as_dict(), "state": export.state.value, "deduplication_key": key}
 
-    def _tell(self, about: str, trouble: str) -> None:
-        if self._troubles.get(about) != trouble:
-            self.log.warning("%s", trouble)
-        self._troubles[about] = trouble
+    def _tell(self, about: str, trouble: str, error: Exception | None = None) -> None:
+        text = f"{trouble}: {type(error).__name__}: {error}" if error else trouble
+        if self._troubles.get(about) != text:
+            self.log.warning("%s", text)
+        self._troubles[about] = text
 
     # Where the cursor is kept
 
@@ -180,9 +184,8 @@ class AvalaExportEventTrigger(BaseEventTrigger):
     def _stores(self) -> list[Any]:
         """The state of each asset that is watched: usually one, but Airflow lets equal triggers share a row."""
         accessors = getattr(self, "asset_state_store", None)
-        several = getattr(
-            accessors, "_by_name", None
-        )  # they can be asked for by name, but not for their names
+        # They can be asked for by name, but not for their names.
+        several = getattr(accessors, "_by_name", None)
         return list(several.values()) if several else [accessors] if accessors else []
 
     async def _load(self) -> Cursor | None:
@@ -199,7 +202,7 @@ class AvalaExportEventTrigger(BaseEventTrigger):
             for store in self._stores():
                 await store.aset(self._key, cursor.as_json())
         except Exception as error:
-            self._tell("store", f"The cursor cannot be stored, the next look tries again: {error}")
+            self._tell("store", "The cursor cannot be stored, the next look tries again", error)
         else:
             self._troubles.pop("store", None)
             self._stored = cursor

@@ -96,14 +96,16 @@ class Cursor:
 
 
 def first_cursor(page: Sequence[Export], concerns: Callable[[Export], bool]) -> Cursor:
-    """Where to start: nothing that has finished by now is news, everything that runs will be.
+    """Where to start: nothing that has finished by now is news, everything that is seen to run will be.
 
     :param page: the first page of the list.
     :param concerns: whether an export is of interest.
     """
     ages = [export.created_at for export in page if export.created_at]
     since = max(min(ages), max(ages) - OVERLAP) if ages else _BEGINNING
-    return Cursor(since, _known(page, since), _running(filter(concerns, page)))
+    return Cursor(
+        since, _known(page, since), _running(each for each in page if each.status and concerns(each))
+    )
 
 
 def advanced(

@@ -124,9 +124,11 @@ async def readings(conn_id: str, interval: float) -> AsyncIterator[Reading]:
                 await reading.page(0)
             except Exception as error:
                 failures += 1
-                fatal = isinstance(error, AvalaError | AirflowNotFoundException) and not is_transient(error)
+                is_foreseen = isinstance(error, AvalaError | AirflowNotFoundException)
+                fatal = is_foreseen and not is_transient(error)
                 if type(error).__name__ != told:
-                    log.warning("Exports of connection %s cannot be watched for now: %s", conn_id, error)
+                    message = "Exports of connection %s cannot be watched for now: %s"
+                    log.warning(message, conn_id, error, exc_info=not is_foreseen)
                 told = type(error).__name__
                 if fatal and hook:
                     threads.submit(hook.client.close)

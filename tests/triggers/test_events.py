@@ -440,7 +440,7 @@ def test_a_connection_that_does_not_exist_yet_is_waited_for(
     monkeypatch.setattr(export_cursor, "LONGEST_PAUSE_FATAL", INTERVAL)
     told = []
     monkeypatch.setattr(
-        "airflow_provider_avala.triggers.export_readings.log.warning", lambda *said: told.append(said)
+        "airflow_provider_avala.triggers.export_readings.log.warning", lambda *said, **_: told.append(said)
     )
 
     async def watch() -> None:

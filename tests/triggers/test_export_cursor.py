@@ -141,6 +141,10 @@ def test_a_list_that_says_nothing_about_the_status_is_not_believed() -> None:
     assert ids(finished) == ["silent"]
 
 
+def test_at_first_what_has_no_status_is_taken_for_history() -> None:
+    assert first_cursor([export("silent", status="")], anything).running == ()
+
+
 def test_what_is_of_no_interest_is_not_remembered_as_running() -> None:
     _, cursor = advanced(Cursor(), [export("a"), export("b")], {}, lambda each: each.id == "a")
     assert cursor.running == ("a",)
