@@ -70,12 +70,17 @@ class _WaitingSensor(BaseSensorOperator):
 
         The trigger cannot know when the task began, so the deadline is Airflow's own time-out, which outlives restarts.
         """
+        if not self.start_from_trigger:
+            return
+        id_field = self.trigger_class.kind.id_field
+        resource_id = _rendered_in_triggerer(getattr(self, id_field))
+        self.start_from_trigger = bool(resource_id) and self.get_closest_mapped_task_group() is None
         if self.start_from_trigger:
             self.start_trigger_args = StartTriggerArgs(
                 trigger_cls=f"{self.trigger_class.__module__}.{self.trigger_class.__qualname__}",
                 next_method="execute_complete",
                 trigger_kwargs={
-                    self.trigger_class.kind.id_field: self._resource_id,
+                    id_field: resource_id,
                     "avala_conn_id": self.avala_conn_id,
                     "poll_interval": self.poke_interval,
                     "deadline": None,
@@ -194,8 +199,9 @@ class AvalaExportSensor(_WaitingSensor):
     :param avala_conn_id: id of the Airflow connection (templated).
     :param deferrable: whether to wait in the triggerer, so that no worker is held; by default Airflow's
         ``[operators] default_deferrable``.
-    :param start_from_trigger: whether to begin in the triggerer, so that no worker is needed even at the start. From
-        Airflow 3.3 on and unless the task is mapped; otherwise the task is ``deferrable``.
+    :param start_from_trigger: whether to begin in the triggerer, so that no worker is needed even at the start. Where
+        that cannot be, the task is ``deferrable`` instead: before Airflow 3.3, in mapped tasks, if the id comes from
+        an ``xcom_pull`` without ``map_indexes``, which is never answered in the triggerer. ``task.output`` works.
     :param poke_interval: seconds between two polls.
     :param timeout: seconds after which to give up.
     """
@@ -218,8 +224,9 @@ class AvalaDatasetSensor(_WaitingSensor):
     :param avala_conn_id: id of the Airflow connection (templated).
     :param deferrable: whether to wait in the triggerer, so that no worker is held; by default Airflow's
         ``[operators] default_deferrable``.
-    :param start_from_trigger: whether to begin in the triggerer, so that no worker is needed even at the start. From
-        Airflow 3.3 on and unless the task is mapped; otherwise the task is ``deferrable``.
+    :param start_from_trigger: whether to begin in the triggerer, so that no worker is needed even at the start. Where
+        that cannot be, the task is ``deferrable`` instead: before Airflow 3.3, in mapped tasks, if the id comes from
+        an ``xcom_pull`` without ``map_indexes``, which is never answered in the triggerer. ``task.output`` works.
     :param poke_interval: seconds between two polls.
     :param timeout: seconds after which to give up.
     """
@@ -231,3 +238,17 @@ class AvalaDatasetSensor(_WaitingSensor):
         super().__init__(**kwargs)
         self.dataset_id = dataset_id
         self._prepare_to_start_from_trigger()
+
+
+def _rendered_in_triggerer(value: Any) -> str | None:
+    """An id as a template that the triggerer can render; None if it cannot.
+
+    A trigger that pulls an XCom without ``map_indexes`` gets no answer from Airflow 3.3.2 and hangs until its time-out.
+    """
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg
+
+    if isinstance(value, PlainXComArg) and isinstance(value.operator, BaseOperator):
+        source = f"task_ids={value.operator.task_id!r}, key={value.key!r}, map_indexes=-1"
+        return f"{{{{ ti.xcom_pull({source}) }}}}"
+    text = str(value)
+    return None if "xcom_pull" in text and "map_indexes" not in text else text

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator, TaskDeferred, task_group
 
 from airflow_provider_avala.emulator import Emulator
 from airflow_provider_avala.sensors.avala import AvalaDatasetSensor, AvalaExportSensor
@@ -47,8 +47,32 @@ if AIRFLOW >= (3, 3):
         with DAG("labels", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
             before = BaseOperator(task_id="before")
             task = sensor(export_id=before.output)
-        assert "xcom_pull(task_ids='before'" in task.start_trigger_args.trigger_kwargs["export_id"]
+        assert task.start_trigger_args.trigger_kwargs["export_id"] == (
+            "{{ ti.xcom_pull(task_ids='before', key='return_value', map_indexes=-1) }}"
+        )
         assert task.upstream_task_ids == {"before"}
+
+    @pytest.mark.parametrize(
+        ("template", "starts"),
+        [
+            ("{{ ti.xcom_pull('before') }}", False),
+            ("{{ ti.xcom_pull('before', map_indexes=-1) }}", True),
+            ("{{ dag_run.conf['export_id'] }}", True),
+        ],
+    )
+    def test_what_the_triggerer_cannot_render_is_rendered_by_a_worker(template: str, starts: bool) -> None:
+        """Airflow 3.3.2 leaves a trigger without an answer that pulls XComs of mapped tasks."""
+        task = sensor(export_id=template)
+        assert (task.start_from_trigger, task.deferrable) == (starts, True)
+
+    def test_a_task_of_a_mapped_group_is_deferred_by_a_worker() -> None:
+        @task_group
+        def group(number: int) -> None:
+            sensor()
+
+        with DAG("labels", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
+            group.expand(number=[1, 2])
+        assert not dag.get_task("group.wait").start_from_trigger
 
     def test_a_task_with_outlets_ends_on_a_worker() -> None:
         task = sensor(outlets=[Asset("s3://labels/export")])
