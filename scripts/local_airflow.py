@@ -226,6 +226,17 @@ class LocalAirflow:
         answer = self.request("GET", self._run_path(dag_id, run_id) + "/taskInstances")
         return {task["task_id"]: task for task in answer["task_instances"]}
 
+    def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """The XCom that a task has returned."""
+        path = f"{self._run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/return_value"
+        return self.request("GET", path)["value"]
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Let a task run again, as its *Clear* button does."""
+        which = {"dag_run_id": run_id, "task_ids": [task_id]}
+        how = {"dry_run": False, "only_failed": False, "reset_dag_runs": True}
+        self.request("POST", f"{self.flavour.api}/dags/{dag_id}/clearTaskInstances", which | how)
+
     def follow(self, dag_id: str, run_id: str, seconds: float = 180) -> Iterator[dict[str, Any]]:
         """Yield each task instance when its state has changed, until the run is over.
 
