@@ -29,8 +29,8 @@ class AvalaExportEventTrigger(BaseEventTrigger):
     ``deduplication_key`` that is the same wherever and however often the event is sent.
 
     It begins with its first look: what has finished before that is history. From Airflow 3.3 on it then keeps a cursor
-    with the asset, and fires after a restart for what has finished meanwhile. The cursor moves on when the events are
-    stored, a second or two later: a triggerer that ends just then sends them once more, but never loses one.
+    with the asset, and fires after a restart for what has finished meanwhile. The cursor moves on when Airflow has
+    confirmed the events, a second or two later: a triggerer that ends just then sends them again, but never loses one.
     Airflow 3.0 to 3.2 has no place for a cursor; there, each restart is a new beginning. Other filters are, too.
 
     On Airflow 3.3 all triggers of a connection that have the same ``poll_interval`` share one poller.
