@@ -6,6 +6,7 @@ The database in ``.standalone`` outlives a run, the emulator's content does not.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import threading
@@ -55,21 +56,32 @@ def play(folder: Path, airflow_port: int, avala_port: int) -> None:
         avala = start_avala(folder / "avala", env=os.environ, port=avala_port)
     try:
         airflow = LocalAirflow(folder / "airflow", dags_folder=ROOT / "dags", port=airflow_port)
-        airflow.env |= {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
+        exports = (folder / "exports").resolve().as_uri()
+        airflow.env |= {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled", "AVALA_EXPORTS_FOLDER": exports}
         with step(f"Airflow {airflow.version}: database in {short(airflow.home)}"):
             airflow.prepare()
         try:
             with step(f"Airflow {airflow.version}: {', '.join(airflow.flavour.components)}"):
                 airflow.start()
                 airflow.wait_until_healthy()
-            with step("Connection avala_default"):
+            with step("Connection avala_default, pools"):
                 airflow.set_connection("avala_default", avala.connection)
+                add_pools(airflow)
             invite(airflow, avala)
             watch(airflow, avala)
         finally:
             airflow.stop()
     finally:
         avala.process.stop()
+
+
+def add_pools(airflow: LocalAirflow) -> None:
+    """The pools that come with the provider; a task of avala_many_exports would wait for its pool for ever."""
+    path = f"{airflow.flavour.api}/pools"
+    known = {pool["name"] for pool in airflow.request("GET", path)["pools"]}
+    pools = json.loads((ROOT / "airflow_provider_avala" / "pools.json").read_text())
+    for name in pools.keys() - known:
+        airflow.request("POST", path, {"name": name, **pools[name]})
 
 
 def invite(airflow: LocalAirflow, avala: LocalAvala) -> None:
