@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Hashable
@@ -15,7 +14,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.api.models import Export, State
-from airflow_provider_avala.triggers.export_cursor import Cursor, advanced, first_cursor, targets
+from airflow_provider_avala.triggers.export_cursor import MOST_EVENTS, Cursor, advanced, first_cursor, targets
 from airflow_provider_avala.triggers.export_readings import Reading, SharedReadings, readings
 
 if TYPE_CHECKING:
@@ -131,8 +130,6 @@ class AvalaExportEventTrigger(BaseEventTrigger):
             self._troubles.pop("look", None)
             for export in finished:
                 yield TriggerEvent(self._payload(export))
-                # After a long pause there may be thousands: let other triggers have their turn.
-                await asyncio.sleep(0)
             self._cursor = cursor
             if cursor != self._stored:
                 reading.when_delivered(partial(self._store, cursor))
@@ -147,6 +144,10 @@ class AvalaExportEventTrigger(BaseEventTrigger):
         asked = await reading.asked(self._cursor.to_ask(listed))
         finished, cursor = advanced(self._cursor, listed, asked, self._concerns)
         wanted = [each for each in finished if self.include_failed or each.state is State.SUCCEEDED]
+        if len(wanted) > MOST_EVENTS:
+            reading.is_unfinished = True
+            wanted = wanted[:MOST_EVENTS]
+            cursor = self._cursor.after(wanted)
         return wanted, cursor
 
     def _concerns(self, export: Export) -> bool:

@@ -22,6 +22,11 @@ MOST_UNDATED = 200
 MOST_RUNNING = 200
 #: Running exports below the list's settled part that are asked for in one look; the others have their turn in the next.
 MOST_ASKS = 10
+#: Events of one watcher in one go. Where there are more, the others follow when Airflow has had time to confirm these:
+#: so a triggerer that ends in the middle has few to send again.
+MOST_EVENTS = 10
+#: Seconds that Airflow gets for that.
+BREATH = 1.0
 #: Seconds between two looks when they go on failing.
 LONGEST_PAUSE = 300.0
 #: The same when somebody has to mend the connection first.
@@ -83,6 +88,15 @@ class Cursor:
         """
         shown = {export.id for export in listed if export.status}  # without, the list does not say how it is
         return [one for one in self.running if one not in shown][:MOST_ASKS]
+
+    def after(self, told: Iterable[Export]) -> Cursor:
+        """The cursor when only some of what has finished was told; the same look at the list shows the others again.
+
+        :param told: the oldest of them.
+        """
+        ids = [export.id for export in told]
+        running = tuple(one for one in self.running if one not in ids)
+        return Cursor(self.since, (*self.known, *ids), running)
 
     def _unknown(self, listed: Iterable[Export]) -> list[Export]:
         known = {*self.known, *self.running}

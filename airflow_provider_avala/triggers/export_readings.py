@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from copy import copy
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_provider_avala.api.errors import AvalaError, AvalaNotFoundError, is_transient
 from airflow_provider_avala.api.models import Export
 from airflow_provider_avala.hooks.avala import AvalaHook
-from airflow_provider_avala.triggers.export_cursor import Cursor, pause_after
+from airflow_provider_avala.triggers.export_cursor import BREATH, Cursor, pause_after
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class Reading:
 
     :param hook: the hook of the connection.
     :param threads: where requests are sent; one thread, because pages come one after the other.
+    :ivar is_unfinished: whether a watcher wants to see it :meth:`again`.
     """
 
     def __init__(self, hook: AvalaHook, threads: ThreadPoolExecutor) -> None:
@@ -36,6 +38,14 @@ class Reading:
         self._pages: Iterator[Sequence[Export]] | None = None
         self._answers: dict[Hashable, asyncio.Task[Any]] = {}
         self._when_delivered: list[Callable[[], Awaitable[None]]] = []
+        self.is_unfinished = False
+
+    def again(self) -> Reading:
+        """The same look, with all that was read, for further events."""
+        twin = copy(self)
+        twin._when_delivered = []
+        twin.is_unfinished = False
+        return twin
 
     async def page(self, number: int) -> Sequence[Export]:
         """A page of the list, newest first; empty behind the last one.
@@ -138,8 +148,15 @@ async def readings(conn_id: str, interval: float) -> AsyncIterator[Reading]:
             if failures:
                 log.info("Exports of connection %s are watched again.", conn_id)
             failures, told = 0, ""
+            pause = interval * random.uniform(0.9, 1.1)
+            breath = min(pause, BREATH)
             yield reading
-            await asyncio.sleep(interval * random.uniform(0.9, 1.1))
+            await asyncio.sleep(breath)
+            while reading.is_unfinished:
+                reading = reading.again()
+                yield reading
+                await asyncio.sleep(breath)
+            await asyncio.sleep(pause - breath)
     finally:
         if hook:
             threads.submit(hook.client.close)

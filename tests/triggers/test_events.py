@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.emulator import SEED_DATASET_ID, SEED_PROJECT_ID, Emulator, faults
-from airflow_provider_avala.triggers import export_cursor
+from airflow_provider_avala.triggers import export_cursor, export_readings
 from airflow_provider_avala.triggers.avala import AvalaExportEventTrigger
 from airflow_provider_avala.triggers.export_readings import SharedReadings
 from tests.airflow_support import CONN_ID, Connect, stored_and_loaded
@@ -367,6 +367,31 @@ def test_the_cursor_moves_on_only_when_airflow_has_stored_the_events(avala: Emul
             assert (state.rows != before) is clean
             avala.add_export(status="exported")
         upcoming.cancel()
+
+    watching(watch)
+
+
+def test_many_events_come_in_small_lots_each_stored_before_the_next(
+    avala: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_readings, "BREATH", INTERVAL)
+
+    async def watch() -> None:
+        state = AssetState()
+        first = await Watch(trigger(state, poll_interval=0.1), avala).begun()
+        await until(lambda: state.rows)
+        await first.stop()
+        exports = [avala.add_export(status="exported") for _ in range(95)]
+        second = Watch(trigger(state, poll_interval=30), avala)
+        await until(lambda: len(second.events) >= 50)
+        await second.stop()
+        polled = lists(avala)
+        third = Watch(trigger(state, poll_interval=30), avala)
+        await until(lambda: [*second.ids, *third.ids][-1] == exports[-1])
+        assert lists(avala) - polled <= 2  # all lots come from the same look
+        sent = [*second.ids, *third.ids]
+        assert {*sent} == {*exports}
+        assert len(sent) <= 95 + 10  # at most the lot in doubt comes twice
 
     watching(watch)
 
