@@ -18,7 +18,7 @@ from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.emulator import SEED_DATASET_ID, SEED_PROJECT_ID, Emulator, faults
 from airflow_provider_avala.triggers import export_cursor, export_readings
 from airflow_provider_avala.triggers.avala import AvalaExportEventTrigger
-from airflow_provider_avala.triggers.export_readings import SharedReadings
+from airflow_provider_avala.triggers.export_readings import Reading, SharedReadings
 from tests.airflow_support import CONN_ID, Connect, stored_and_loaded
 from tests.triggers.hub_support import lists, until
 
@@ -394,6 +394,25 @@ def test_many_events_come_in_small_lots_each_stored_before_the_next(
         assert len(sent) <= 95 + 10  # at most the lot in doubt comes twice
 
     watching(watch)
+
+
+def test_the_lots_of_a_look_are_confirmed_one_by_one() -> None:
+    done: list[str] = []
+
+    async def note(lot: str) -> None:
+        done.append(lot)
+
+    async def confirm() -> None:
+        first = Reading(SimpleNamespace(), SimpleNamespace())
+        first.when_delivered(partial(note, "first"))
+        second = first.again()
+        second.when_delivered(partial(note, "second"))
+        await first.delivered()
+        assert done == ["first"]
+        await second.delivered()
+        assert done == ["first", "second"]
+
+    watching(confirm)
 
 
 # Troubles
