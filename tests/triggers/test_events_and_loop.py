@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from airflow_provider_avala.emulator import Emulator
-from tests.triggers.test_events import AssetState, Watch, trigger
+from tests.triggers.event_support import AssetState, Watch, trigger
 from tests.triggers.test_loop_guard import LONGEST_STEP, own_garbage_only, state_on_disk, watched
 
 __all__ = ["own_garbage_only", "state_on_disk"]
