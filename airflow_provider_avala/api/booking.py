@@ -73,9 +73,6 @@ class LimiterStatus:
 class Limiter(Protocol):
     """Keeps the limits of one key."""
 
-    #: The limits as they are configured.
-    limits: tuple[Limit, ...]
-
     def acquire(self, timeout: float) -> float:
         """Wait for a slot and return how many seconds that took.
 
@@ -98,10 +95,10 @@ class Limiter(Protocol):
         :param requests: the number announced; where the limits are a share of the key's, the same share of it.
         """
 
-    def wait(self, limits: Sequence[Limit]) -> float:
-        """Seconds until one more request would keep these limits, too, as far as the bookings go at present.
+    def wait(self, fraction: float = 1.0) -> float:
+        """Seconds until one more request would keep the limits, or a part of them, as the bookings are at present.
 
-        :param limits: limits stricter than those that are kept.
+        :param fraction: which part of the limits.
         """
 
     def status(self) -> LimiterStatus:
@@ -208,9 +205,10 @@ class BookingLimiter(ABC):
             self._store_announcement(announced)
             self._announced = announced
 
-    def wait(self, limits: Sequence[Limit]) -> float:
+    def wait(self, fraction: float = 1.0) -> float:
         """See :meth:`Limiter.wait`."""
         ledger = self._read()
+        limits = [limit.share(fraction) for limit in believed(self.limits, ledger.announced)]
         return next_slot(ledger.booked, limits, ledger.now, ledger.blocked, self._margin) - ledger.now
 
     def status(self) -> LimiterStatus:
@@ -244,8 +242,8 @@ class BookingLimiter(ABC):
     def _too_long(self, wait: float, timeout: float) -> AvalaRateLimitTimeout:
         limits = ", ".join(map(str, believed(self.limits, self._announced)))
         return AvalaRateLimitTimeout(
-            f"the key's request budget ({limits} requests/seconds) is used up: the next free slot is {wait:.1f} s away,"
-            f" longer than this call may wait ({timeout:.1f} s)"
+            f"the key's request budget ({limits} requests/seconds) is used up, or paused because the server asked for"
+            f" it: the next free slot is {wait:.1f} s away, longer than this call may wait ({timeout:.1f} s)"
         )
 
 

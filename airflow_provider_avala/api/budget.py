@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 #: Waits for a turn that are longer than this many seconds are worth a line in the log.
 LONG_WAIT = 3.0
+#: Seconds of a pause for which the server has named no length.
+_SHORT_PAUSE = 1.0
+# Where a refusal although requests are left is about the number of exports or uploads at a time, not about their rate.
+_LIMITED_IN_NUMBER = ("/exports", "/items")
 
 
 class Budget:
@@ -72,18 +76,23 @@ class Budget:
         :param headers: its headers; their names in any case.
         :param hint: seconds that the server asked to wait, see :func:`policy.server_hint`.
         """
-        limiter = self._limiter(path, poll=False)
+        limiter = self._limiter(path, poll=True)  # what is said to it reaches the whole of the budget
         if (limit := policy.number(headers.get("X-RateLimit-Limit", ""))) and limit >= 1:
             limiter.announce(max(1, int(min(limit, 1e6) * self._share)))
         remaining = policy.number(headers.get("X-RateLimit-Remaining", ""))
         if status == 429:
             self._count("throttled")
-            # Requests left on a 429: not their rate is exceeded but the number of uploads or exports at a time.
-            if hint and not remaining:
-                limiter.pause(min(hint, MAX_PAUSE))
+            if not (remaining and path.rstrip("/").endswith(_LIMITED_IN_NUMBER)):
+                limiter.pause(self._pause(hint))
         elif remaining == 0 and (reset := policy.number(headers.get("X-RateLimit-Reset", ""))):
             # No window is longer than the longest limit's: what lies further ahead is not a time we understand.
             limiter.pause(min(max(0.0, reset - self._clock.time()), self._window))
+
+    def _pause(self, hint: float | None) -> float:
+        # Nobody asks for more than an hour in earnest; without a hint, a moment's pause is better than none.
+        if hint is None:
+            return _SHORT_PAUSE
+        return hint if hint <= MAX_PAUSE else self._window
 
     def status(self) -> dict[str, LimiterStatus]:
         """What is used of each part of the budget at present, for people."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -67,7 +67,6 @@ class WithFallback:
         warning: str,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.limits = first.limits
         self._first = first
         self._second = second
         self._failures = failures
@@ -87,9 +86,9 @@ class WithFallback:
         """See :meth:`Limiter.announce`."""
         self._call(lambda limiter: limiter.announce(requests))
 
-    def wait(self, limits: Sequence[Limit]) -> float:
+    def wait(self, fraction: float = 1.0) -> float:
         """See :meth:`Limiter.wait`."""
-        return self._call(lambda limiter: limiter.wait(limits))
+        return self._call(lambda limiter: limiter.wait(fraction))
 
     def status(self) -> LimiterStatus:
         """See :meth:`Limiter.status`; that of the limiter in use."""
@@ -132,7 +131,6 @@ class Portion:
         fraction: float,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.limits = part.limits
         self._whole = whole
         self._part = part
         self._trickle = trickle
@@ -143,9 +141,9 @@ class Portion:
         """See :meth:`Limiter.acquire`; if the whole is too busy, a slot of the part stays taken."""
         begin = self._clock.monotonic()
         self._part.acquire(timeout)
-        while (wait := self._whole.wait(self._part.limits)) > 0:
+        while (wait := self._whole.wait(self._fraction)) > 0:
             rest = begin + timeout - self._clock.monotonic()
-            wait = min(wait, self._trickle.wait(self._trickle.limits))
+            wait = min(wait, self._trickle.wait())
             if wait <= 0:
                 self._trickle.acquire(max(0.0, rest))
                 break
@@ -167,9 +165,9 @@ class Portion:
         self._whole.announce(requests)
         self._part.announce(max(1, int(requests * self._fraction)))
 
-    def wait(self, limits: Sequence[Limit]) -> float:
+    def wait(self, fraction: float = 1.0) -> float:
         """See :meth:`Limiter.wait`; that of the whole."""
-        return self._whole.wait(limits)
+        return self._whole.wait(fraction)
 
     def status(self) -> LimiterStatus:
         """See :meth:`Limiter.status`; that of the part."""

@@ -108,20 +108,29 @@ def test_a_refusal_pauses_everyone(budget: Budget, poll: bool) -> None:
     take(budget, INFERENCE)
 
 
-def test_a_refusal_with_requests_left_is_about_something_else(budget: Budget) -> None:
-    heed(budget, 429, hint=30, Remaining=12)
+@pytest.mark.parametrize("path", [EXPORTS, "/api/v1/datasets/1/items"])
+def test_a_refusal_of_one_export_or_upload_too_many_pauses_nobody(budget: Budget, path: str) -> None:
+    heed(budget, 429, hint=30, path=path, Remaining=12)
     take(budget)
 
 
-def test_a_refusal_without_headers_pauses_too(budget: Budget) -> None:
-    heed(budget, 429, hint=30)
+def test_any_other_refusal_pauses_although_requests_are_left(budget: Budget) -> None:
+    """The headers may describe the minute while the second was exceeded."""
+    heed(budget, 429, hint=30, path="/api/v1/exports/1/", Remaining=12)
     with pytest.raises(AvalaRateLimitTimeout):
         take(budget, timeout=20)
 
 
-def test_an_absurd_pause_ends_after_an_hour(budget: Budget) -> None:
-    heed(budget, 429, hint=1e12)
-    assert 3590 <= budget.status()["standard"].paused <= 3600
+@pytest.mark.parametrize(("hint", "pause"), [(None, 1), (30, 30), (3600, 3600), (3601, 60), (1e12, 60)])
+def test_how_long_a_refusal_pauses(budget: Budget, hint: float | None, pause: float) -> None:
+    heed(budget, 429, hint=hint)
+    assert budget.status()["standard"].paused == pytest.approx(pause)
+
+
+def test_polls_get_their_part_of_what_the_server_announces(budget: Budget, clock: Clock) -> None:
+    heed(budget, Limit=40)
+    assert drain(budget, clock, poll=True) == 20
+    assert drain(budget, clock) == 20
 
 
 def test_a_budget_that_is_used_up_holds_the_next_call_until_its_reset(budget: Budget, clock: Clock) -> None:

@@ -117,8 +117,8 @@ WAITS = {
     "past": ({"Retry_After": formatdate(999_000, usegmt=True)}, 0.5),
     "reset": ({"X_RateLimit_Reset": "1000009"}, 9.5),
     "reset, calls left": ({"X_RateLimit_Reset": "1000009", "X_RateLimit_Remaining": "3"}, 9.5),
-    "nothing": ({}, 0.5),
-    "garbage": ({"Retry_After": "soon"}, 0.5),
+    "nothing": ({}, 1.0),  # back-off, but not before the short pause that everyone makes then
+    "garbage": ({"Retry_After": "soon"}, 1.0),
 }
 
 
