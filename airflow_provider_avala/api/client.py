@@ -10,6 +10,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_avala.api.dialects import CURRENT, LEGACY, Dialect, ExportRequest, segment
@@ -129,6 +130,8 @@ class AvalaClient:
         reattach: bool = False,
         created_after: datetime | None = None,
         patient: bool = True,
+        marker: str = "",
+        must_look: bool = False,
     ) -> Export:
         """Create an export, once, even if the answer gets lost.
 
@@ -145,6 +148,8 @@ class AvalaClient:
         :param created_after: exports older than this are not looked at.
         :param patient: whether to wait, as long as requests are retried, while Avala takes no further export
             because too many are running.
+        :param marker: an ending that only this export's name can have; what ends so is this export.
+        :param must_look: whether not to create anything if the list of exports cannot be read before.
         :raises AvalaRateLimitError: if it does not take one.
         :raises AvalaError: see :mod:`.errors`.
         """
@@ -153,12 +158,12 @@ class AvalaClient:
             datasets=_ids(dataset_id, "dataset_id"),
             slices=_ids(slice_id, "slice_id"),
             export_format=export_format,
-            name=name or "",
+            name=(name or "").strip(),
             payload=payload,
         )
         self.dialect.export_body(request)
         return ExportCreation(
-            self, request, self._clock, self._chance, reattach, created_after, patient
+            self, request, self._clock, self._chance, reattach, created_after, patient, marker, must_look
         ).run()
 
     def post_export(self, request: ExportRequest) -> Export:
@@ -226,7 +231,7 @@ class AvalaClient:
                     f"export {export_id} is {export.status!r}, so there is no file yet; wait with AvalaExportSensor"
                 )
             if export.download_url:
-                return export.download_url
+                return urljoin(f"{self.settings.base_url}/", export.download_url)
             self._clock.sleep(1)
         raise AvalaProtocolError(f"export {export_id} is {export.status!r} but has no download_url")
 

@@ -134,7 +134,7 @@ def segment(value: str, field: str) -> str:
     :param field: the argument's name, for the error.
     :raises AvalaConfigurationError: if it cannot be one.
     """
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or value == "None":  # what a template makes of nothing
         raise AvalaConfigurationError(f"{field}: {value!r} is not an id; give the id as text")
     if _climbs(value):
         raise AvalaConfigurationError(f"{field}: {value!r} is not an id but a path")

@@ -43,6 +43,8 @@ SETTLE = 1.0
 
 # A gateway's word that it waited no longer, while the server behind it may still be at work.
 _GATEWAY_TIMEOUTS = (504, 524)
+# Answers that mean: exports are not listed here, or not to this key.
+_NO_LIST = (403, 404, 405)
 
 
 @dataclass
@@ -56,6 +58,8 @@ class ExportCreation:
     :param reattach: whether an export of this name that exists already is the one, unless it failed.
     :param created_after: exports older than this are not looked at.
     :param patient: whether to wait while Avala takes no further export because too many are running.
+    :param marker: an ending that only this export's name can have, so that it is known even if its beginning differs.
+    :param must_look: whether not to create anything if the list of exports cannot be read before.
     """
 
     client: AvalaClient
@@ -65,6 +69,8 @@ class ExportCreation:
     reattach: bool = False
     created_after: datetime | None = None
     patient: bool = True
+    marker: str = ""
+    must_look: bool = False
 
     def run(self) -> Export:
         """Create the export, or find the one that is there.
@@ -76,7 +82,7 @@ class ExportCreation:
             self._horizon = datetime.fromtimestamp(self.clock.time(), UTC) - CLOCK_SKEW
         known: frozenset[str] = frozenset()
         if name := self._given_name():
-            namesakes = [export for export in self._newest() if export.name == name]
+            namesakes = [export for export in self._looked() if self._is_named(export, name)]
             alive = next((export for export in namesakes if self._is_usable(export)), None)
             if self.reattach and alive:
                 log.info(
@@ -87,6 +93,21 @@ class ExportCreation:
         elif self.request.payload is None:
             self.request = replace(self.request, name=f"airflow-{uuid4().hex}")
         return self._create(known)
+
+    def _looked(self) -> list[Export]:
+        """The newest exports; none if this key, or this server, does not list them."""
+        try:
+            return list(self._newest())
+        except (AvalaApiError, AvalaProtocolError) as error:
+            refused = isinstance(error, AvalaProtocolError) or error.status_code in _NO_LIST
+            if self.must_look or not refused:
+                raise
+            log.warning("Whether this export exists already cannot be seen: %s", error)
+            return []
+
+    def _is_named(self, export: Export, name: str) -> bool:
+        found = export.name.strip()  # servers trim names
+        return found == name.strip() or bool(self.marker and found.endswith(self.marker))
 
     def _given_name(self) -> str:
         if not self.client.dialect.names_exports:
@@ -145,7 +166,7 @@ class ExportCreation:
             raise self._unknown(lost) from None
         if newest and not any(export.name for export in newest):
             raise self._unknown(lost)  # this server gives exports no names, whatever it was asked
-        return next((export for export in newest if export.name == name and export.id not in known), None)
+        return next((each for each in newest if self._is_named(each, name) and each.id not in known), None)
 
     def _newest(self) -> Iterator[Export]:
         old = 0

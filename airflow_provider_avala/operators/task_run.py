@@ -27,6 +27,7 @@ class TaskRun:
     :param map_index: index of a mapped task, -1 for others.
     :param clears: how often the task was cleared in this DAG run; retries do not count.
     :param run_started: when the DAG run began, if known.
+    :param is_retry: whether an earlier attempt may have created something.
     """
 
     dag_id: str
@@ -35,6 +36,7 @@ class TaskRun:
     map_index: int
     clears: int
     run_started: datetime | None = None
+    is_retry: bool = False
 
     @classmethod
     def of(cls, context: Context, retries: int) -> TaskRun:
@@ -53,6 +55,7 @@ class TaskRun:
             map_index=ti.map_index if ti.map_index is not None else -1,
             clears=max(0, (ti.max_tries or 0) - retries),
             run_started=started if isinstance(started, datetime) else None,
+            is_retry=getattr(ti, "try_number", 1) > 1,
         )
 
     @property
@@ -72,4 +75,4 @@ class TaskRun:
         :param wish: how the name shall begin; by default with DAG and task.
         """
         digest = self.digest
-        return f"{(wish or f'{self.dag_id}.{self.task_id}')[: MAX_NAME - len(digest) - 1]}-{digest}"
+        return f"{(wish or f'{self.dag_id}.{self.task_id}').strip()[: MAX_NAME - len(digest) - 1]}-{digest}"

@@ -71,17 +71,22 @@ class AvalaDelayTrigger(BaseTrigger):
     """Lets time pass, for a task that Avala cannot serve at the moment.
 
     :param until: when the task is to try again, in seconds since the epoch.
+    :param deadline: when the task gives up; the event tells it again.
     """
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, deadline: float) -> None:
         super().__init__()
         self.until = until
+        self.deadline = deadline
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """What the triggerer needs to build this trigger again."""
-        return "airflow_provider_avala.triggers.avala.AvalaDelayTrigger", {"until": self.until}
+        return (
+            "airflow_provider_avala.triggers.avala.AvalaDelayTrigger",
+            {"until": self.until, "deadline": self.deadline},
+        )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Send one event when the time has come."""
         await asyncio.sleep(max(0.0, self.until - time.time()))
-        yield TriggerEvent({"status": DUE})
+        yield TriggerEvent({"status": DUE, "deadline": self.deadline})

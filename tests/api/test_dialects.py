@@ -185,3 +185,9 @@ def test_payload_replaces_the_body(dialect):
 
 def test_each_dialect_is_the_other_one_s_other():
     assert (other(CURRENT), other(LEGACY)) == (LEGACY, CURRENT)
+
+
+@pytest.mark.parametrize("value", ["None", "", " ", None, 5])
+def test_what_a_template_makes_of_nothing_is_no_id(value: object) -> None:
+    with pytest.raises(AvalaConfigurationError, match="export_id"):
+        segment(value, "export_id")

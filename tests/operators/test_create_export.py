@@ -269,10 +269,44 @@ def test_the_wait_ends_in_time(
 @in_every_mode
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 409, 413, 422])
 def test_a_fatal_answer_ends_the_task(code: int, arguments: dict[str, Any], avala: Emulator) -> None:
-    avala.inject(faults.status(code), path="/exports/")
+    avala.inject(faults.status(code), path="/exports/", times=2)
     with pytest.raises(AirflowFailException, match=str(code)):
         run(operator(**arguments))
-    assert len(avala.requests) == 1
+    assert len(avala.requests) == (
+        2 if code in (403, 404, 405) else 1
+    )  # not to list is not yet not to create
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.status(403), faults.status(404), faults.status(405), faults.html(200)]
+)
+def test_a_server_that_lists_no_exports_still_creates_one(fault: faults.Fault, avala: Emulator) -> None:
+    avala.inject(fault, path="/exports/", method="GET")
+    assert [run()] == ids(avala)
+
+
+@pytest.mark.parametrize("code", [403, 404, 405])
+def test_a_retry_that_cannot_look_creates_nothing(code: int, avala: Emulator) -> None:
+    avala.inject(faults.status(code), path="/exports/", method="GET")
+    attempt = context(task_id="export", max_tries=1)
+    attempt["ti"].try_number = 2
+    with pytest.raises(AirflowFailException, match=str(code)):
+        run_to_end(operator(), attempt)
+    assert ids(avala) == []
+
+
+def test_a_retry_knows_its_export_although_the_rest_of_the_name_has_changed(avala: Emulator) -> None:
+    first = run(operator(name=" attempt 1"), max_tries=1)
+    assert run(operator(name="attempt 2"), max_tries=1) == first
+    assert len(ids(avala)) == 1
+
+
+def test_waiting_for_a_place_ends_at_the_deadline_where_only_the_event_is_handed_on(avala: Emulator) -> None:
+    """``dag.test()`` drops what a task has deferred with."""
+    avala.inject(faults.status(429, headers={"Retry-After": "0"}), path="/exports", method="POST", times=100)
+    task = operator(deferrable=True, timeout=3600)
+    with pytest.raises(AvalaTimeoutError):
+        task.execute_later(context(), event={"status": "due", "deadline": 1.0})
 
 
 @waiting
