@@ -17,6 +17,7 @@ _SIGNATURE = re.compile(
     re.IGNORECASE,
 )
 _URL_KEYS = re.compile(r"(^|_)urls?$", re.IGNORECASE)
+_DOWNLOAD_KEYS = re.compile(r"(download|upload|data|thumbnail)_url$", re.IGNORECASE)
 _SECRET_KEYS = re.compile(r"secret|password|api_?key|token|credential|signature", re.IGNORECASE)
 
 
@@ -52,6 +53,26 @@ def without_secrets(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_secrets(item) for item in value]
     return without_signed_urls(value) if isinstance(value, str) else value
+
+
+def without_signatures(value: Any, *secrets: str) -> Any:
+    """Copy decoded JSON with the queries of signed URLs and the given secrets masked, and all else as it is.
+
+    :param value: decoded JSON.
+    :param secrets: what must not appear.
+    """
+    if isinstance(value, Mapping):
+        return {
+            key: without_signed_urls(item)
+            if isinstance(item, str) and _DOWNLOAD_KEYS.search(str(key))
+            else without_signatures(item, *secrets)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [without_signatures(item, *secrets) for item in value]
+    if not isinstance(value, str):
+        return value
+    return redact(without_signed_urls(value) if _SIGNATURE.search(value) else value, *secrets)
 
 
 def redact(text: str, *secrets: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
+from airflow_provider_avala.api.secrets import without_signatures
 from airflow_provider_avala.operators.base import AvalaOperator
 from airflow_provider_avala.outcomes import fatal_errors_end_the_task
 
@@ -42,6 +43,7 @@ def _refuse_expanded(params: Any) -> None:
 class AvalaApiOperator(AvalaOperator, metaclass=_OwnParams):
     """Calls any endpoint; returns the decoded JSON, or with ``paginate`` the list of all resources.
 
+    XComs are stored in the clear: the queries of signed URLs are masked in what is returned, and so is the key.
     A POST whose answer was lost is not repeated by this operator, but it is by the task's ``retries``: set them to 0
     where doing it twice would do harm.
 
@@ -96,5 +98,7 @@ class AvalaApiOperator(AvalaOperator, metaclass=_OwnParams):
         """
         with fatal_errors_end_the_task():
             if self.paginate:
-                return list(self.hook.paginate(self.endpoint, params=self.query))
-            return self.hook.run(self.method, self.endpoint, params=self.query, json=self.json)
+                answer: Any = list(self.hook.paginate(self.endpoint, params=self.query))
+            else:
+                answer = self.hook.run(self.method, self.endpoint, params=self.query, json=self.json)
+        return without_signatures(answer, self.hook.settings.api_key)

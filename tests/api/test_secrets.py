@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_avala.api.secrets import redact, without_secrets, without_signed_urls
+from airflow_provider_avala.api.secrets import (
+    redact,
+    without_secrets,
+    without_signatures,
+    without_signed_urls,
+)
 
 TEXTS = {
     "https://s.example/x.zip?X-Amz-Signature=topsecret": "https://s.example/x.zip?***",
@@ -63,3 +68,18 @@ def test_stored_values_lose_urls_and_secrets_at_any_depth():
 
 def test_redact_masks_every_occurrence_and_ignores_empty_secrets():
     assert redact("a key, a key", "key", "") == "a ***, a ***"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"next": "https://a/b?cursor=1", "n": 3}, {"next": "https://a/b?cursor=1", "n": 3}),
+        ({"download_url": "https://s/x.zip?Hash=1"}, {"download_url": "https://s/x.zip?***"}),
+        ([{"file": "https://s/x?X-Amz-Signature=abc&b=1"}], [{"file": "https://s/x?***"}]),
+        ({"echo": "the key is avk_secret"}, {"echo": "the key is ***"}),
+        (None, None),
+        (True, True),
+    ],
+)
+def test_signatures_are_masked_and_all_else_is_left_alone(value: object, expected: object) -> None:
+    assert without_signatures(value, "avk_secret") == expected

@@ -216,3 +216,12 @@ def test_the_key_is_shown_nowhere(task: Any, avala: Emulator, connect: Connect) 
     with pytest.raises(AirflowFailException) as raised:
         task.execute(context())
     assert key not in "".join([repr(task), str(task), str(raised.value), repr(raised.value), repr(task.hook)])
+
+
+def test_neither_signed_urls_nor_the_key_get_into_the_xcom_of_a_call(avala: Emulator) -> None:
+    export_id = avala.add_export(status="exported")
+    body = json.dumps({"echo": avala.api_key, "next": "https://example.com/?cursor=1"})
+    answer = call(endpoint=f"/exports/{export_id}/")
+    assert answer["download_url"].endswith("?***")
+    avala.inject(faults.status(200, body), path="/datasets/")
+    assert call(endpoint="/datasets/") == {"echo": "***", "next": "https://example.com/?cursor=1"}
