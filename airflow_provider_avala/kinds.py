@@ -13,7 +13,9 @@ from airflow_provider_avala.hooks.avala import AvalaHook
 class Ask(Protocol):
     """Reads one resource as one of many polls; see :meth:`.AvalaHook.poll_export`."""
 
-    def __call__(self, hook: AvalaHook, resource_id: str, /, *, patience: float = 0.0) -> Resource:
+    def __call__(
+        self, hook: AvalaHook, resource_id: str, /, *, patience: float = 0.0, queue: float = 0.0
+    ) -> Resource:
         """Read it."""
 
 

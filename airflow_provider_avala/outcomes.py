@@ -42,6 +42,8 @@ RESOURCE = "resource"
 
 #: Seconds for which a task that resumes tries to reach Avala, before it goes back to waiting in the triggerer.
 _PATIENCE = 30.0
+#: Seconds for which the last look, after the deadline, queues for the key's rate limit.
+_LAST_QUEUE = 5.0
 
 
 @contextmanager
@@ -99,7 +101,8 @@ def resumed(hook: AvalaHook, resource_id: str, event: Any, kind: Kind = EXPORTS)
             f"the trigger sent an event that is not about {kind.name} {resource_id}: {event!r}"
         )
     try:
-        resource = kind.ask(hook, resource_id, patience=_PATIENCE if status == FINISHED else 0.0)
+        patience = _PATIENCE if status == FINISHED else 0.0
+        resource = kind.ask(hook, resource_id, patience=patience, queue=max(patience, _LAST_QUEUE))
     except AvalaError as error:
         if not is_transient(error):
             raise

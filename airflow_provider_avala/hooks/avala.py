@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_avala.api.uploads import UploadSummary
 
 #: The longest that a poll queues for the key's rate limit, in seconds; then the next one has its turn.
-_POLL_SLOT_TIMEOUT = 60.0
+POLL_QUEUE = 60.0
 
 
 class AvalaHook(BaseHook):
@@ -123,23 +123,25 @@ class AvalaHook(BaseHook):
         """
         return self.client.get_export(export_id)
 
-    def poll_export(self, export_id: str, *, patience: float = 0.0) -> Export:
+    def poll_export(self, export_id: str, *, patience: float = 0.0, queue: float = POLL_QUEUE) -> Export:
         """Read one export as one of many polls: the next poll is the retry, so little is done to save this one.
 
         :param export_id: its id.
         :param patience: seconds in which a failed request may be retried.
+        :param queue: seconds to wait at most for the key's rate limit.
         :raises AvalaError: if this poll failed; see :func:`airflow_provider_avala.api.errors.is_transient`.
         """
-        return self.client.get_export(export_id, **self._poll_options(patience))
+        return self.client.get_export(export_id, **self._poll_options(patience, queue))
 
-    def poll_dataset(self, dataset_id: str, *, patience: float = 0.0) -> Dataset:
+    def poll_dataset(self, dataset_id: str, *, patience: float = 0.0, queue: float = POLL_QUEUE) -> Dataset:
         """Read one dataset as one of many polls; see :meth:`poll_export`.
 
         :param dataset_id: its id.
         :param patience: seconds in which a failed request may be retried.
+        :param queue: seconds to wait at most for the key's rate limit.
         :raises AvalaError: if this poll failed.
         """
-        return self.client.get_dataset(dataset_id, **self._poll_options(patience))
+        return self.client.get_dataset(dataset_id, **self._poll_options(patience, queue))
 
     def poll_exports(self) -> Iterator[list[Export]]:
         """Read the list of exports, newest first, a page for each step: one poll for a hundred exports.
@@ -161,10 +163,10 @@ class AvalaHook(BaseHook):
         for page in self.client.pages("/datasets/", **self._poll_options()):
             yield [Dataset.read(each) for each in page]
 
-    def _poll_options(self, patience: float = 0.0) -> dict[str, Any]:
+    def _poll_options(self, patience: float = 0.0, queue: float = POLL_QUEUE) -> dict[str, Any]:
         return {
             "max_retry_seconds": min(patience, self.settings.max_retry_seconds),
-            "slot_timeout": _POLL_SLOT_TIMEOUT,
+            "slot_timeout": queue,
             "poll": True,
         }
 

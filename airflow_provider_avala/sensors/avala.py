@@ -27,7 +27,7 @@ from airflow_provider_avala.api.errors import (
     AvalaTimeoutError,
     is_transient,
 )
-from airflow_provider_avala.hooks.avala import AvalaHook
+from airflow_provider_avala.hooks.avala import POLL_QUEUE, AvalaHook
 from airflow_provider_avala.outcomes import (
     RESOURCE,
     backstop,
@@ -123,7 +123,10 @@ class _WaitingSensor(BaseSensorOperator):
         :raises AvalaError: what is waited for failed, or an error occurred that waiting cannot mend.
         """
         try:
-            found = self.trigger_class.kind.ask(self.hook, self._resource_id, patience=self.poke_interval)
+            queue = min(POLL_QUEUE, max(1.0, self.timeout))
+            found = self.trigger_class.kind.ask(
+                self.hook, self._resource_id, patience=self.poke_interval, queue=queue
+            )
         except AvalaError as error:
             if not is_transient(error):
                 raise
