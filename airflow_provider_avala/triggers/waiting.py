@@ -63,7 +63,7 @@ class WaitingTrigger(BaseTrigger):
                 "avala_conn_id": self.avala_conn_id,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
-                "returns": self.returns,
+                **({"returns": self.returns} if self.returns else {}),
             },
         )
 
