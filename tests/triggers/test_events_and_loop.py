@@ -23,9 +23,10 @@ def test_catching_up_neither_blocks_nor_keeps_the_loop(avala: Emulator) -> None:
 
     async def catch_up() -> None:
         found = Watch(trigger(state), avala)
-        while len(found.events) < 1020:
-            await asyncio.sleep(0.01)
-            assert not found.task.done()
+        async with asyncio.timeout(60):
+            while len(found.events) < 1020:
+                await asyncio.sleep(0.01)
+                assert not found.task.done()
 
     asyncio.run(begin())
     for each in exports:
