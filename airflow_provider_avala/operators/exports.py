@@ -114,9 +114,8 @@ class AvalaCreateExportOperator(AvalaOperator):
         :param event: what the trigger sent: that the time has come.
         :param deadline: when to give up, in seconds since the epoch.
         """
-        told = (
-            event.get("deadline") if isinstance(event, dict) else None
-        )  # dag.test() hands on nothing but the event
+        # dag.test() hands on nothing but the event
+        told = event.get("deadline") if isinstance(event, dict) else None
         return self._create_and_wait(context, deadline or told or time.time() + self.timeout)
 
     def _create_and_wait(self, context: Context, deadline: float) -> str:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from airflow_provider_avala.api.dialects import MAX_NAME
 
@@ -40,22 +41,24 @@ class TaskRun:
 
     @classmethod
     def of(cls, context: Context, retries: int) -> TaskRun:
-        """The task run that a context belongs to.
+        """The task run that a context belongs to; where it belongs to none, one that never was before.
 
         :param context: Airflow's context.
         :param retries: the operator's number of retries. Airflow raises ``max_tries`` above it with each clear and
             leaves it alone in a retry.
         """
-        ti: Any = context["ti"]
+        ti: Any = context.get("ti")
+        if ti is None:
+            return cls("airflow", "export", uuid4().hex, map_index=-1, clears=0)
         started = getattr(context.get("dag_run"), "start_date", None)
         return cls(
-            dag_id=ti.dag_id,
-            task_id=ti.task_id,
-            run_id=ti.run_id,
-            map_index=ti.map_index if ti.map_index is not None else -1,
-            clears=max(0, (ti.max_tries or 0) - retries),
+            dag_id=str(ti.dag_id),
+            task_id=str(ti.task_id),
+            run_id=str(ti.run_id),
+            map_index=_number(ti, "map_index", -1),
+            clears=max(0, _number(ti, "max_tries", 0) - retries),
             run_started=started if isinstance(started, datetime) else None,
-            is_retry=getattr(ti, "try_number", 1) > 1,
+            is_retry=_number(ti, "try_number", 1) > 1,
         )
 
     @property
@@ -76,3 +79,8 @@ class TaskRun:
         """
         digest = self.digest
         return f"{(wish or f'{self.dag_id}.{self.task_id}').strip()[: MAX_NAME - len(digest) - 1]}-{digest}"
+
+
+def _number(ti: Any, name: str, default: int) -> int:
+    value = getattr(ti, name, default)
+    return value if isinstance(value, int) else default

@@ -378,3 +378,7 @@ def test_an_outage_at_the_end_is_waited_out_without_notes(avala: Emulator, conne
     with pytest.raises(TaskDeferred) as raised:
         operator().resume_execution("execute_complete", {"event": event}, context())
     assert run_deferred(operator(), raised.value, context()) == export_id
+
+
+def test_outside_of_a_task_run_each_call_creates_an_export_of_its_own(avala: Emulator) -> None:
+    assert [operator().execute({}), operator().execute({})] == ids(avala)
