@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_avala.emulator import Emulator
 from tests.triggers.event_support import AssetState, Watch, trigger
+from tests.triggers.hub_support import until
 from tests.triggers.test_loop_guard import LONGEST_STEP, own_garbage_only, state_on_disk, watched
 
 __all__ = ["own_garbage_only", "state_on_disk"]
@@ -23,10 +24,8 @@ def test_catching_up_neither_blocks_nor_keeps_the_loop(avala: Emulator) -> None:
 
     async def catch_up() -> None:
         found = Watch(trigger(state), avala)
-        async with asyncio.timeout(60):
-            while len(found.events) < 1020:
-                await asyncio.sleep(0.01)
-                assert not found.task.done()
+        await until(lambda: found.task.done() or len(found.events) >= 1020)
+        assert not found.task.done()
 
     asyncio.run(begin())
     for each in exports:
