@@ -60,10 +60,12 @@ python:
 	  echo "  Install it, or name another one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 
 venv: python
-	@$(PYTHON) -m scripts.prepare_venv $(VENV) constraints/airflow-3.3.2.txt --extras emulator,redis,test,lint
+	@$(PYTHON) -m scripts.prepare_venv $(VENV) constraints/airflow-3.3.2.txt \
+	  --extras emulator,openlineage,redis,test,browser,docs,dist,lint
 
 venv-api: python
 	@$(PYTHON) -m scripts.prepare_venv .venv-api constraints/api.txt --without-dependencies
 
 venv-airflow2: python
-	@$(PYTHON) -m scripts.prepare_venv .venv-airflow2 constraints/airflow-2.11.2.txt --extras emulator,redis,test
+	@$(PYTHON) -m scripts.prepare_venv .venv-airflow2 constraints/airflow-2.11.2.txt \
+	  --extras emulator,openlineage,redis,test,browser

@@ -22,8 +22,8 @@ ANY_PYTHON = "# Python >=3.11,<3.15"
 
 EXTRAS = {
     # name of the file -> extras of this package
-    "airflow-3.3.2": ("emulator", "redis", "test", "lint"),
-    "airflow-2.11.2": ("emulator", "redis", "test"),
+    "airflow-3.3.2": ("emulator", "openlineage", "redis", "test", "browser", "docs", "dist", "lint"),
+    "airflow-2.11.2": ("emulator", "openlineage", "redis", "test", "browser"),
     "api": ("emulator", "redis", "test"),
 }
 
@@ -56,27 +56,29 @@ def requirements(name: str) -> list[str]:
 
 
 def write(path: Path, pythons: str, wanted: list[str]) -> None:
-    """Install what is wanted into a throw-away venv and write down what came."""
+    """Resolve what is wanted, for the Python that runs this, and write down what would be installed."""
     with step(f"{path.relative_to(ROOT)}"), tempfile.TemporaryDirectory() as folder:
         run(sys.executable, "-m", "venv", folder)
-        pip = (f"{folder}/bin/python", "-m", "pip", "--disable-pip-version-check")
-        run(*pip, "install", "--quiet", *wanted)
-        frozen = run(*pip, "freeze", "--all").splitlines()
-        path.write_text("\n".join([pythons, *sorted(filter(pinned, frozen), key=str.lower)]) + "\n")
+        run(f"{folder}/bin/python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "uv")
+        options = ("--quiet", "--no-header", "--no-annotate")
+        resolved = run(
+            f"{folder}/bin/uv", "pip", "compile", *options, "-", given="\n".join(wanted)
+        ).splitlines()
+        path.write_text("\n".join([pythons, *sorted(filter(pinned, resolved), key=str.lower)]) + "\n")
 
 
 def pinned(line: str) -> bool:
-    """Whether a line of ``pip freeze`` is a plain pin of another package, apart from pip itself."""
+    """Whether a line of the resolution is a plain pin of another package, apart from pip itself."""
     return bool(re.fullmatch(r"[\w.-]+==[\w.+!]+", line)) and not line.startswith(
         ("pip==", "airflow-provider-")
     )
 
 
-def run(*command: str) -> str:
-    """Run a command and return what it says."""
+def run(*command: str, given: str = "") -> str:
+    """Run a command, hand it ``given`` as its standard input, and return what it says."""
     return subprocess.run(  # noqa: S603
         command,
-        stdin=subprocess.DEVNULL,
+        input=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

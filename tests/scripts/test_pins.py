@@ -42,7 +42,7 @@ def test_every_requirement_is_pinned(path: Path) -> None:
         ("airflow-provider-avala==0.1.0", False),
     ],
 )
-def test_what_pip_freezes_is_kept_only_if_it_is_plain(line: str, plain: bool) -> None:
+def test_what_is_resolved_is_kept_only_if_it_is_plain(line: str, plain: bool) -> None:
     assert pinned(line) is plain
 
 
