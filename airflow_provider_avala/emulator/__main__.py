@@ -64,6 +64,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--max-exports", type=int, default=5, help="exports running at once (%(default)s)")
     parser.add_argument(
+        "--upload-mode",
+        choices=("put", "post", "multipart", "complete"),
+        default="put",
+        help="how managed uploads are answered (%(default)s); complete takes no bytes",
+    )
+    parser.add_argument(
+        "--public-storage-url", default="", help="hand out storage URLs under this address, of a proxy"
+    )
+    parser.add_argument(
         "--strict-slash", action="store_true", help="redirect paths with the other dialect's trailing slash"
     )
     parser.add_argument(
@@ -116,6 +125,8 @@ def serve(options: argparse.Namespace, stop: threading.Event) -> None:
                 rate_limits=options.rate_limits,
                 max_exports=options.max_exports,
                 strict_slash=options.strict_slash,
+                upload_mode=options.upload_mode,
+                storage_url=options.public_storage_url,
             )
         )
         if options.ready_file is not None:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from airflow_provider_avala.emulator import seeds
 from airflow_provider_avala.emulator.emulator import API_PREFIX, Emulator
 from airflow_provider_avala.emulator.envelopes import ApiError, Json, Listing, PageRequest
+from airflow_provider_avala.emulator.manual_upload_api import ManualUploadApi
 from airflow_provider_avala.emulator.storage import serve
 from airflow_provider_avala.emulator.store import (
     DATASETS,
@@ -78,6 +79,7 @@ class Api:
             ("POST", "/exports", "exports.create", self.create_export),
             ("GET", "/exports/{uid}/download", "exports.create", self.download),
             ("POST", "/inference/invoke", None, self.infer),
+            *ManualUploadApi(self.emulator, read_json, self._storage_address).endpoints(),
         ]
 
     def _by_method(self, endpoints: Mapping[str, Endpoint]) -> Handler:
@@ -219,9 +221,14 @@ class Api:
 
     def _signed(self, request: Request, uid: str) -> str:
         path = self.emulator.signer.sign(f"/exports/{uid}.zip", self.emulator.storage_options.url_seconds)
+        return self._storage_address(request) + path
+
+    def _storage_address(self, request: Request) -> str:
+        if self.emulator.settings.storage_url:
+            return self.emulator.settings.storage_url.rstrip("/")
         port = self.emulator.storage_url.rpartition(":")[2]
         host = request.url.hostname or "127.0.0.1"
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def create_export(self, request: Request) -> Response:
         """POST /exports/."""

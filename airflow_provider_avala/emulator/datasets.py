@@ -44,6 +44,17 @@ class Datasets:
                 DATASETS, {**fields, "owner_name": owner, "_imported": imported, "_ready_at": ready_at}
             )
 
+    def index(self, fields: Record, keys: list[str]) -> Record:
+        """Create a dataset whose items are files that are there already.
+
+        :param fields: the dataset's fields.
+        :param keys: the key of each item.
+        """
+        ready_at = self.store.now() + self._preparation()
+        return self.store.insert(
+            DATASETS, {**fields, "_imported": True, "_keys": keys, "_ready_at": ready_at}
+        )
+
     def view(self, record: Record) -> Json:
         """Show a dataset; its status and item count change together."""
         with self.store.lock:
@@ -62,8 +73,9 @@ class Datasets:
     def _settle(self, record: Record) -> None:
         if record["_imported"] and self.store.now() >= record["_ready_at"]:
             record["_imported"] = False
-            rows = [{"key": f"imported/{number:04}.bin"} for number in range(IMPORTED_ITEMS)]
-            self.store.append_rows(record["uid"], [json.dumps(row).encode() for row in rows])
+            made_up = [f"imported/{number:04}.bin" for number in range(IMPORTED_ITEMS)]
+            rows = [json.dumps({"key": key}).encode() for key in record.get("_keys", made_up)]
+            self.store.append_rows(record["uid"], rows)
 
     def items(self, record: Record) -> Listing:
         """Show the items of a dataset without building them all."""

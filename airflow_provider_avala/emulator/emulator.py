@@ -21,6 +21,7 @@ from airflow_provider_avala.emulator.limits import (
     RateLimiter,
     parse_limits,
 )
+from airflow_provider_avala.emulator.manual_uploads import ManualUploads, StoredFile, UploadOptions
 from airflow_provider_avala.emulator.recorder import RequestLog, RequestRecord
 from airflow_provider_avala.emulator.storage import Signer, StorageOptions
 from airflow_provider_avala.emulator.store import (
@@ -58,6 +59,10 @@ class Settings:
     :param strict_slash: redirect paths whose trailing slash is not the dialect's own.
     :param strict_exports: refuse an export body that is not the whole reference body.
     :param honour_idempotency_key: drop exact repeats of an upload sent with the same ``Idempotency-Key``.
+    :param storage_url: address under which storage URLs are handed out, for a storage behind a proxy; empty: its own.
+    :param upload_mode: how managed uploads are answered: ``put``, ``post``, ``multipart`` or ``complete``; see
+        :class:`~.manual_uploads.UploadOptions`.
+    :param upload_quota: bytes of managed uploads that one owner may store.
     :param clock: unix seconds, for life cycles, URL expiry and rate windows.
     """
 
@@ -76,11 +81,15 @@ class Settings:
     strict_slash: bool = False
     strict_exports: bool = False
     honour_idempotency_key: bool = False
+    storage_url: str = ""
+    upload_mode: str = "put"
+    upload_quota: int = 100 * 1024**3
     clock: Callable[[], float] | None = None
 
     def __post_init__(self) -> None:
         if self.dialect not in DIALECTS:
             raise ValueError(f"dialect={self.dialect!r}: say one of {', '.join(DIALECTS)}")
+        UploadOptions(self.upload_mode, self.upload_quota)
         if self.download not in ("storage", "api", "api-redirect"):
             raise ValueError(f"download={self.download!r}: say 'storage', 'api' or 'api-redirect'")
 
@@ -91,6 +100,7 @@ class Emulator:
     :param settings: how it behaves.
     :ivar plan: the organization's plan; ``FREE`` makes project approval fail with ``plan_insufficient``.
     :ivar scopes: the key's scopes; None means all. A missing one fails with ``scope_required``.
+    :ivar upload_options: mode, quota and part size of managed uploads.
     :ivar storage_options: ETag kind, Range support and URL lifetime of the storage origin.
     """
 
@@ -115,6 +125,8 @@ class Emulator:
         self.export_service = Exports(
             self.store, ExportOptions(settings.export_seconds, settings.max_exports, settings.strict_exports)
         )
+        self.upload_options = UploadOptions(settings.upload_mode, settings.upload_quota)
+        self.manual_uploads = ManualUploads(self.store, self.dataset_service, self.upload_options)
         self.storage_options = StorageOptions(settings.url_seconds)
         self.signer = Signer(self.now)
         self.uploads: dict[str, Json] = {}
@@ -226,6 +238,17 @@ class Emulator:
         """Return the rows of a dataset as uploaded, oldest first."""
         return [json.loads(row) for row in self.store.rows_of(dataset_id)]
 
+    @property
+    def files(self) -> dict[str, StoredFile]:
+        """What managed uploads have stored, by key: owner prefix, dataset name, path in the dataset."""
+        with self.store.lock:
+            return dict(self.manual_uploads.files)
+
+    def add_health_issue(self, dataset_id: str, issue: str) -> None:
+        """Let a dataset's health report name an issue; it is not ``ingest_ok`` then."""
+        with self.store.lock:
+            self.store.find(DATASETS, dataset_id).setdefault("_issues", []).append(issue)
+
     def add_dataset(
         self, name: str = "Dataset", *, rows: Iterable[Mapping[str, Any]] = (), **fields: Any
     ) -> str:
@@ -312,6 +335,7 @@ class Emulator:
         with self.store.lock:
             self.store.clear()
             self.uploads.clear()
+            self.manual_uploads.clear()
             self.export_service.fail_next = 0
             self._plant()
         self.clear_faults()

@@ -39,6 +39,7 @@ class ApiError(Exception):
     :param code: machine-readable code of the structured errors.
     :param fields: messages per field, which makes it a validation error.
     :param headers: further headers of the answer.
+    :param extra: further keys of the body.
     """
 
     def __init__(
@@ -49,7 +50,9 @@ class ApiError(Exception):
         code: str | None = None,
         fields: Mapping[str, Sequence[str]] | None = None,
         headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
+        self.extra = dict(extra or {})
         self.status = status
         self.detail = detail or DETAILS.get(status) or f"{HTTPStatus(status).phrase}."
         self.code = code
@@ -125,7 +128,7 @@ class Dialect:
         """Give a refusal its status and body."""
         if error.fields:
             return error.status, {"detail": error.fields}
-        body: Json = {"detail": error.detail}
+        body: Json = {"detail": error.detail, **error.extra}
         if error.code:
             body.update(code=error.code, doc_url=DOC_URL + error.code)
         return error.status, body
@@ -216,7 +219,7 @@ class LegacyDialect(Dialect):
         if error.label:
             message = f"{error.label} not found"
         code = code or self.error_codes.get(status, f"http_{status}")
-        return status, {"error": {"code": code, "message": message, "details": details}}
+        return status, {"error": {"code": code, "message": message, "details": details, **error.extra}}
 
     def numbered_page(self, listing: Listing, request: PageRequest) -> Json:
         """The older guide knows one kind of page only."""

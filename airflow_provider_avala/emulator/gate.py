@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -102,7 +103,8 @@ class Gate:
             await self.control(scope, receive, send)
             return
         scope = _with_path_as_sent(scope)
-        body = Body(receive, self.emulator.settings.max_body_bytes)
+        most = self.emulator.settings.max_body_bytes if self.origin == "api" else sys.maxsize
+        body = Body(receive, most)
         log, record = self.emulator.log, self._record(scope)
         fault = self.emulator.faults.take(self.origin, record.method, record.path)
         ticket = log.begin(replace(record, fault=fault.name if fault else None))

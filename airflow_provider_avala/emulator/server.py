@@ -21,6 +21,7 @@ from airflow_provider_avala.emulator.delivery import TRANSPORT
 from airflow_provider_avala.emulator.emulator import API_PREFIX, Emulator, Settings
 from airflow_provider_avala.emulator.gate import Gate
 from airflow_provider_avala.emulator.storage import build_storage
+from airflow_provider_avala.emulator.upload_storage import upload_routes
 
 STARTUP = 10.0  # seconds
 GRACE = 0.5  # seconds that requests under way get when the emulator stops
@@ -156,7 +157,8 @@ async def _serve(
 ) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    storage = build_storage(emulator.export_service, emulator.signer, emulator.storage_options)
+    taking = upload_routes(emulator.manual_uploads, emulator.signer)
+    storage = build_storage(emulator.export_service, emulator.signer, emulator.storage_options, taking)
     api_gate = Gate(emulator, "api", build_api(emulator), stopping, build_control(emulator))
     storage_gate = Gate(emulator, "storage", storage, stopping)
     async with asyncio.TaskGroup() as tasks:

@@ -8,7 +8,7 @@ import hmac
 import itertools
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -103,8 +103,16 @@ def denied(status: int, code: str, message: str) -> Response:
     return Response(page, status_code=status, media_type="application/xml")
 
 
-def build_storage(exports: Exports, signer: Signer, options: StorageOptions) -> Starlette:
-    """Build the storage origin's application."""
+def build_storage(
+    exports: Exports, signer: Signer, options: StorageOptions, more: Sequence[Route] = ()
+) -> Starlette:
+    """Build the storage origin's application.
+
+    :param exports: whose archives it hands out.
+    :param signer: who signed the paths.
+    :param options: see :class:`StorageOptions`.
+    :param more: routes beside those of the archives.
+    """
 
     async def download(request: Request) -> Response:
         if not signer.admits(request.url.path, request.query_params):
@@ -118,5 +126,5 @@ def build_storage(exports: Exports, signer: Signer, options: StorageOptions) -> 
     async def unknown(request: Request, exc: Exception) -> Response:
         return denied(404, "NoSuchKey", "The specified key does not exist.")
 
-    routes = [Route("/exports/{uid}.zip", download, methods=["GET"])]
+    routes = [Route("/exports/{uid}.zip", download, methods=["GET"]), *more]
     return Starlette(routes=routes, exception_handlers={404: unknown})
