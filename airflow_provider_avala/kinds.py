@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from airflow_provider_avala.api.models import Resource
 from airflow_provider_avala.hooks.avala import AvalaHook
 
+if TYPE_CHECKING:
+    from typing import Protocol
 
-class Ask(Protocol):
-    """Reads one resource as one of many polls; see :meth:`.AvalaHook.poll_export`."""
+    from airflow_provider_avala.api.models import Resource
 
-    def __call__(
-        self, hook: AvalaHook, resource_id: str, /, *, patience: float = 0.0, queue: float = 0.0
-    ) -> Resource:
-        """Read it."""
+    class Ask(Protocol):
+        """Reads one resource as one of many polls; see :meth:`.AvalaHook.poll_export`."""
+
+        def __call__(
+            self, hook: AvalaHook, resource_id: str, /, *, patience: float = 0.0, queue: float = 0.0
+        ) -> Resource:
+            """Read it."""
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from airflow_provider_avala.api.errors import (
     is_fatal,
     is_transient,
 )
-from airflow_provider_avala.api.models import Export, Resource, State
 from airflow_provider_avala.kinds import EXPORTS, Kind
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
+    from airflow_provider_avala.api.models import Resource
     from airflow_provider_avala.hooks.avala import AvalaHook
 
 #: Statuses of trigger events.
@@ -74,6 +74,8 @@ def is_successful(resource: Resource) -> bool:
     :param resource: the resource as last read.
     :raises AvalaFailedError: if it failed; of an export, an :class:`.AvalaExportFailedError`.
     """
+    from airflow_provider_avala.api.models import Export, State
+
     if resource.state is State.FAILED:
         raise AvalaExportFailedError(resource) if isinstance(resource, Export) else AvalaFailedError(resource)
     return resource.state is State.SUCCEEDED

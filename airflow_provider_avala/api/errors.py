@@ -32,7 +32,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_avala.api import envelopes, policy
 from airflow_provider_avala.api.secrets import MASK, redact, without_signed_urls
 
 if TYPE_CHECKING:
@@ -101,6 +100,8 @@ class AvalaApiError(AvalaError):
         return self.status_code in FATAL_STATUSES
 
     def _message(self) -> str:
+        from airflow_provider_avala.api import policy
+
         code = f" [{self.code}]" if self.code else ""
         parts = [f"{self.method} {self.path} failed: {self.status_code} {_reason(self.status_code)}{code}"]
         if self.detail:
@@ -271,6 +272,7 @@ def error_from_response(
     :param retry_after: seconds that the server asked to wait, see :func:`policy.server_hint`.
     :param secrets: what must not show in the error, although the server may repeat it.
     """
+    from airflow_provider_avala.api import envelopes
 
     def shown(text: str) -> str:
         return without_signed_urls(redact(text, *secrets))
@@ -375,6 +377,8 @@ _REQUEST_ID_HEADERS = frozenset({"x-request-id", "x-correlation-id", "x-amzn-req
 
 
 def _about(name: str, texts: list[str]) -> str:
+    from airflow_provider_avala.api import envelopes
+
     return " ".join(texts if name == envelopes.NO_FIELD else (f"{name}:", *texts))
 
 

@@ -19,8 +19,6 @@ from typing import IO, Any, NoReturn, Protocol
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.api.secrets import without_signed_urls
 
-#: Bytes of JSONL in one request, unless the caller says otherwise.
-DEFAULT_PART_SIZE = 32 * 1024 * 1024
 #: The API takes 100 MB in one request; the frame around the file needs some of it.
 MAX_PART_SIZE = 100_000_000 - 64 * 1024
 

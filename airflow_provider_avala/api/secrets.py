@@ -9,16 +9,16 @@ from typing import Any
 #: What stands where a secret was.
 MASK = "***"
 
-_URL_WITH_SECRET = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s\"'<>]+)")
+# As text: re compiles and keeps a pattern when it is first used, which most DAG files never do.
+_URL = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s\"'<>]+)"
 # What opens a signed URL, wherever it stands: in a relative URL, or behind a sign that ended the URL for the above.
-_SIGNATURE = re.compile(
-    r"(?P<name>\b(?:x-(?:amz|goog)-[a-z-]+|[a-z_-]*(?:signature|token|secret)|sig|api_?key|key-pair-id|policy)=)"
-    r"[^\s&\"'<>,;]+",
-    re.IGNORECASE,
+_SIGNATURE = (
+    r"(?i)(?P<name>\b(?:x-(?:amz|goog)-[a-z-]+|[a-z_-]*(?:signature|token|secret)|sig|api_?key|key-pair-id|policy)=)"
+    r"[^\s&\"'<>,;]+"
 )
-_URL_KEYS = re.compile(r"(^|_)urls?$", re.IGNORECASE)
-_DOWNLOAD_KEYS = re.compile(r"(download|upload|data|thumbnail)_url$", re.IGNORECASE)
-_SECRET_KEYS = re.compile(r"secret|password|api_?key|token|credential|signature", re.IGNORECASE)
+_URL_KEYS = r"(?i)(^|_)urls?$"
+_DOWNLOAD_KEYS = r"(?i)(download|upload|data|thumbnail)_url$"
+_CONFIDENTIAL_KEYS = r"(?i)secret|password|api_?key|token|credential|signature"
 
 
 def without_signed_urls(text: str) -> str:
@@ -26,7 +26,7 @@ def without_signed_urls(text: str) -> str:
 
     :param text: any text, for example an error message of the API.
     """
-    return _SIGNATURE.sub(rf"\g<name>{MASK}", _URL_WITH_SECRET.sub(_masked_url, text))
+    return re.sub(_SIGNATURE, rf"\g<name>{MASK}", re.sub(_URL, _masked_url, text))
 
 
 def _masked_url(match: re.Match[str]) -> str:
@@ -48,7 +48,7 @@ def without_secrets(value: Any) -> Any:
         return {
             key: without_secrets(item)
             for key, item in value.items()
-            if not (_URL_KEYS.search(str(key)) or _SECRET_KEYS.search(str(key)))
+            if not (re.search(_URL_KEYS, str(key)) or re.search(_CONFIDENTIAL_KEYS, str(key)))
         }
     if isinstance(value, list | tuple):
         return [without_secrets(item) for item in value]
@@ -64,7 +64,7 @@ def without_signatures(value: Any, *secrets: str) -> Any:
     if isinstance(value, Mapping):
         return {
             key: without_signed_urls(item)
-            if isinstance(item, str) and _DOWNLOAD_KEYS.search(str(key))
+            if isinstance(item, str) and re.search(_DOWNLOAD_KEYS, str(key))
             else without_signatures(item, *secrets)
             for key, item in value.items()
         }
@@ -72,7 +72,7 @@ def without_signatures(value: Any, *secrets: str) -> Any:
         return [without_signatures(item, *secrets) for item in value]
     if not isinstance(value, str):
         return value
-    return redact(without_signed_urls(value) if _SIGNATURE.search(value) else value, *secrets)
+    return redact(without_signed_urls(value) if re.search(_SIGNATURE, value) else value, *secrets)
 
 
 def redact(text: str, *secrets: str) -> str:

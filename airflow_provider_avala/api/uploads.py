@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
+from airflow_provider_avala.api.defaults import DEFAULT_PART_SIZE
 from airflow_provider_avala.api.errors import (
     AvalaConfigurationError,
     AvalaConnectionError,
@@ -26,7 +27,6 @@ from airflow_provider_avala.api.errors import (
     AvalaUploadError,
 )
 from airflow_provider_avala.api.jsonl import (
-    DEFAULT_PART_SIZE,
     MAX_PART_SIZE,
     Part,
     SourceChangedError,

@@ -14,7 +14,6 @@ from airflow.providers.common.compat.sdk import AirflowConfigException, BaseHook
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaError
 from airflow_provider_avala.api.secrets import without_signed_urls
-from airflow_provider_avala.get_provider_info import get_provider_info
 
 if TYPE_CHECKING:
     from airflow_provider_avala.api.client import AvalaClient
@@ -240,6 +239,8 @@ class AvalaHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Labels and placeholders of the connection form, for Airflow before 3.2."""
+        from airflow_provider_avala.get_provider_info import get_provider_info
+
         behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
         return {key.replace("-", "_"): value for key, value in behaviour.items()}
 
@@ -248,6 +249,8 @@ class AvalaHook(BaseHook):
         """Further fields of the connection form, for Airflow before 3.2."""
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from wtforms import BooleanField, PasswordField, StringField
+
+        from airflow_provider_avala.get_provider_info import get_provider_info
 
         def widget(spec: Mapping[str, Any]) -> Any:
             text = {"label": spec["label"], "description": spec.get("description", "")}

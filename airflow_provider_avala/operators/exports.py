@@ -18,10 +18,8 @@ from airflow_provider_avala.api.errors import (
     AvalaTimeoutError,
     is_transient,
 )
-from airflow_provider_avala.api.models import State
 from airflow_provider_avala.hooks.avala import POLL_QUEUE
 from airflow_provider_avala.operators.base import AvalaOperator
-from airflow_provider_avala.operators.task_run import TaskRun
 from airflow_provider_avala.outcomes import (
     ID,
     backstop,
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_avala.api.models import Export
+    from airflow_provider_avala.operators.task_run import TaskRun
 
 _STATE_KEY = "avala_export"
 
@@ -179,6 +178,8 @@ class AvalaCreateExportOperator(AvalaOperator):
             return export.id
 
     def _of_this_run(self, context: Context) -> Export:
+        from airflow_provider_avala.operators.task_run import TaskRun
+
         run = TaskRun.of(context, self.retries or 0)
         store = context.get("task_state_store")
         note = store.get(_STATE_KEY) if store is not None else None
@@ -191,6 +192,8 @@ class AvalaCreateExportOperator(AvalaOperator):
         return export
 
     def _remembered(self, note: Mapping[str, Any]) -> Export | None:
+        from airflow_provider_avala.api.models import State
+
         if not note.get("export_id"):
             return None
         try:

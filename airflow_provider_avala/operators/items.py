@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_avala.api.uploads import DEFAULT_PART_SIZE
+from airflow_provider_avala.api.defaults import DEFAULT_PART_SIZE
 from airflow_provider_avala.operators.base import AvalaOperator
 from airflow_provider_avala.outcomes import fatal_errors_end_the_task
 

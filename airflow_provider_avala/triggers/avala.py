@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_avala.kinds import DATASETS, EXPORTS
 from airflow_provider_avala.outcomes import DUE
-from airflow_provider_avala.triggers.events import AvalaExportEventTrigger
 from airflow_provider_avala.triggers.waiting import WaitingTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_avala.triggers.events import AvalaExportEventTrigger
 
 __all__ = ["AvalaDatasetTrigger", "AvalaDelayTrigger", "AvalaExportEventTrigger", "AvalaExportTrigger"]
 
@@ -90,3 +92,12 @@ class AvalaDelayTrigger(BaseTrigger):
         """Send one event when the time has come."""
         await asyncio.sleep(max(0.0, self.until - time.time()))
         yield TriggerEvent({"status": DUE, "deadline": self.deadline})
+
+
+def __getattr__(name: str) -> Any:
+    """Load the trigger of event-driven DAGs only for those: Airflow parses all DAG files time and again."""
+    if name == "AvalaExportEventTrigger":
+        from airflow_provider_avala.triggers.events import AvalaExportEventTrigger
+
+        return AvalaExportEventTrigger
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

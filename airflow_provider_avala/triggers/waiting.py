@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_avala.api.models import State
 from airflow_provider_avala.kinds import Kind
-from airflow_provider_avala.outcomes import FINISHED, ID, TIMEOUT, error_event
-from airflow_provider_avala.triggers.ending import end_of_task
-from airflow_provider_avala.triggers.poll_hub import waiting
-from airflow_provider_avala.triggers.poll_plan import SHORTEST_INTERVAL
-from airflow_provider_avala.triggers.waiters import UNKNOWN, Waiter
-
-#: Seconds, on average, between two looks at whether there is progress to log.
-LOG_INTERVAL = 60.0
-#: Seconds in which the last look, at the deadline, has to be over. Airflow's own time-out comes after it.
-LAST_LOOK = 30.0
 
 
 class WaitingTrigger(BaseTrigger):
@@ -51,7 +38,8 @@ class WaitingTrigger(BaseTrigger):
         self.returns = returns
 
     @property
-    def _identity(self) -> dict[str, str]:
+    def identity(self) -> dict[str, str]:
+        """What is waited for, as an argument of this trigger."""
         return {self.kind.id_field: getattr(self, self.kind.id_field)}
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -59,7 +47,7 @@ class WaitingTrigger(BaseTrigger):
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
-                **self._identity,
+                **self.identity,
                 "avala_conn_id": self.avala_conn_id,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
@@ -69,49 +57,6 @@ class WaitingTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait until there is an outcome, and send one event about it."""
-        (resource_id,) = self._identity.values()
-        begin = time.time()
-        with waiting(self.avala_conn_id, self.kind, resource_id, self.poll_interval) as waiter:
-            ended = await self._ended(waiter)
-        if not ended:
-            message = (
-                f"{self.kind.name} {resource_id} was not finished in time: last status {waiter.progress!r},"
-                f" {waiter.failed_polls} polls failed, the trigger waited {time.time() - begin:.0f} s"
-                + (f"; the last error: {waiter.last_error}" if waiter.last_error else "")
-            )
-            payload = {"status": TIMEOUT, "message": message}
-        elif isinstance(outcome := waiter.outcome.result(), Exception):
-            payload = error_event(outcome)
-        else:
-            payload = {"status": FINISHED}
-            if outcome.state is State.SUCCEEDED and self.returns:
-                result = outcome.id if self.returns == ID else outcome.as_dict()
-                if event := await end_of_task(self, result):
-                    yield event
-                    return
-        yield TriggerEvent({**payload, **self._identity})
+        from airflow_provider_avala.triggers.wait import outcome_event  # needed in the triggerer only
 
-    async def _ended(self, waiter: Waiter) -> bool:
-        told = ""
-        deadline = float("inf") if self.deadline is None else self.deadline
-        while (rest := deadline - time.time()) > 0:
-            # At random, so that thousands that began together do not all log in the same instant.
-            pause = (LOG_INTERVAL if told else max(self.poll_interval, SHORTEST_INTERVAL)) * random.uniform(
-                0.5, 1.5
-            )
-            if await waiter.ended(min(rest, pause)):
-                return True
-            told = self._tell(waiter, told)
-        return await waiter.last_look(LAST_LOOK)
-
-    def _tell(self, waiter: Waiter, told: str) -> str:
-        words = waiter.progress
-        if words == UNKNOWN and not waiter.failed_polls:
-            return told
-        if waiter.failed_polls:
-            words += f", {waiter.failed_polls} polls failed"
-        if waiter.last_error:
-            words += f", the last one: {waiter.last_error}"
-        if words != told:
-            self.log.info("%s %s: %s", self.kind.name.capitalize(), waiter.id, words)
-        return words
+        yield await outcome_event(self)
