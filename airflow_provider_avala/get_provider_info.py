@@ -68,13 +68,23 @@ def get_provider_info() -> dict[str, Any]:
                     "relabeling": {"host": "Base URL", "password": "API key"},
                     "placeholders": {
                         "host": "https://api.avala.ai/api/v1",
-                        "password": "avk_...",
+                        "password": "avk_..., from Mission Control > Settings > Security",
+                        "dialect": "auto",
+                        "timeout": "30",
+                        "max_retry_seconds": "120",
+                        "max_concurrent_uploads": "10",
+                        "max_concurrent_exports": "5",
+                        "rate_limits": "100/60,20/1",
+                        "inference_rate_limits": "10/60",
+                        "rate_limit_share": "1",
+                        "verify": "true",
+                        "web_url": "https://avala.ai",
                     },
                 },
                 "conn-fields": {
                     "dialect": {
-                        "label": "API dialect",
-                        "description": "Which generation of the API to speak; auto decides by the base URL.",
+                        "label": "API generation",
+                        "description": "auto: legacy for server.avala.ai, current for any other base URL.",
                         "schema": {
                             "type": ["string", "null"],
                             "enum": ["auto", "current", "legacy"],
@@ -82,18 +92,28 @@ def get_provider_info() -> dict[str, Any]:
                         },
                     },
                     "timeout": {
-                        "label": "Timeout (s)",
-                        "description": "Seconds without a byte after which one request is given up. Default: 30.",
+                        "label": "Timeout in seconds",
+                        "description": "How long a request may go without receiving a byte. Default: 30.",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
                     },
                     "max_retry_seconds": {
-                        "label": "Retry for (s)",
-                        "description": "Seconds in which a failed request may be retried; 0: never. Default: 120.",
+                        "label": "Retry for seconds",
+                        "description": "How long a failed request may be retried; 0: never. Default: 120.",
                         "schema": {"type": ["number", "null"], "minimum": 0},
+                    },
+                    "max_concurrent_uploads": {
+                        "label": "Uploads at a time",
+                        "description": "How many may be in flight with this key. Default: 10.",
+                        "schema": {"type": ["integer", "null"], "minimum": 1},
+                    },
+                    "max_concurrent_exports": {
+                        "label": "Exports at a time",
+                        "description": "How many may run with this key. Default: 5.",
+                        "schema": {"type": ["integer", "null"], "minimum": 1},
                     },
                     "rate_limits": {
                         "label": "Rate limits",
-                        "description": "Requests per seconds that the key is allowed. Default: 100/60,20/1.",
+                        "description": "Requests/seconds allowed to the key. Default: 100/60,20/1.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "inference_rate_limits": {
@@ -102,29 +122,19 @@ def get_provider_info() -> dict[str, Any]:
                         "schema": {"type": ["string", "null"]},
                     },
                     "rate_limit_share": {
-                        "label": "Share of the rate limits",
-                        "description": "This host's part of them, if several use the key. Default: 1.",
+                        "label": "Share of the limits",
+                        "description": "This host's part, up to 1, where several hosts use the key. Default: 1.",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
                     },
                     "rate_limit_store": {
                         "label": "Rate limit store",
-                        "description": "Where the limits are kept: empty for this host, memory, or a redis:// URL.",
+                        "description": "Where use is counted: on this host (empty), in memory, or at a redis:// URL.",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
                     "rate_limit_store_fallback": {
-                        "label": "Rate limit fallback",
-                        "description": "Keep the limits on this host while Redis cannot be used.",
+                        "label": "Do without Redis",
+                        "description": "Count on this host while Redis cannot be used, instead of failing.",
                         "schema": {"type": ["boolean", "null"], "default": False},
-                    },
-                    "max_concurrent_uploads": {
-                        "label": "Concurrent uploads",
-                        "description": "Uploads in flight at a time. Default: 10.",
-                        "schema": {"type": ["integer", "null"], "minimum": 1},
-                    },
-                    "max_concurrent_exports": {
-                        "label": "Concurrent exports",
-                        "description": "Exports running at a time. Default: 5.",
-                        "schema": {"type": ["integer", "null"], "minimum": 1},
                     },
                     "verify": {
                         "label": "Verify TLS",
@@ -133,18 +143,18 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "proxies": {
                         "label": "Proxies",
-                        "description": 'A JSON object such as {"https": "http://proxy:3128"}.',
+                        "description": 'A JSON object, such as {"https": "http://proxy:3128"}.',
                         "schema": {"type": ["string", "null"], "format": "password"},
-                    },
-                    "web_url": {
-                        "label": "Web app",
-                        "description": "Where links in the UI lead. Default: https://avala.ai.",
-                        "schema": {"type": ["string", "null"]},
                     },
                     "allow_insecure_http": {
                         "label": "Allow plain HTTP",
-                        "description": "Send the key unencrypted to other machines; loopback is always allowed.",
+                        "description": "Send the key unencrypted to other machines. This machine is always allowed.",
                         "schema": {"type": ["boolean", "null"], "default": False},
+                    },
+                    "web_url": {
+                        "label": "Web app",
+                        "description": "Where links in Airflow's UI lead. Default: https://avala.ai.",
+                        "schema": {"type": ["string", "null"]},
                     },
                 },
             }

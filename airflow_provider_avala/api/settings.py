@@ -18,6 +18,10 @@ from airflow_provider_avala.api.secrets import MASK, without_signed_urls
 DEFAULT_BASE_URL = "https://api.avala.ai/api/v1"
 _LEGACY_HOST = "server.avala.ai"
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_TRUE = frozenset(
+    {"true", "1", "yes", "y", "on"}
+)  # y: what a ticked box of Airflow 2's form says when tested
+_FALSE = frozenset({"false", "0", "no", "n", "off"})
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
@@ -269,21 +273,12 @@ def _choice(*choices: str) -> Callable[[str, Any], str]:
 
 
 def _boolean(name: str, value: Any) -> bool:
-    known = {
-        "true": True,
-        "1": True,
-        "yes": True,
-        "on": True,
-        "false": False,
-        "0": False,
-        "no": False,
-        "off": False,
-    }
     if isinstance(value, bool):
         return value
-    if str(value).strip().lower() not in known:
+    word = str(value).strip().lower()
+    if word not in _TRUE | _FALSE:
         raise _wrong(name, value, "true or false")
-    return known[str(value).strip().lower()]
+    return word in _TRUE
 
 
 def _limits(name: str, value: Any) -> tuple[Limit, ...]:

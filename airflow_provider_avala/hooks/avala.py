@@ -248,17 +248,20 @@ class AvalaHook(BaseHook):
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Further fields of the connection form, for Airflow before 3.2."""
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
-        from wtforms import BooleanField, PasswordField, StringField
+        from wtforms import BooleanField, IntegerField, PasswordField, StringField
+        from wtforms.validators import Optional, any_of
 
         from airflow_provider_avala.get_provider_info import get_provider_info
 
         def widget(spec: Mapping[str, Any]) -> Any:
-            text = {"label": spec["label"], "description": spec.get("description", "")}
-            if "boolean" in spec["schema"]["type"]:
+            schema, text = spec["schema"], {"label": spec["label"], "description": spec["description"]}
+            if "boolean" in schema["type"]:
                 return BooleanField(**text)
-            if spec["schema"].get("format") == "password":
+            if schema.get("format") == "password":
                 return PasswordField(widget=BS3PasswordFieldWidget(), **text)
-            return StringField(widget=BS3TextFieldWidget(), **text)
+            kind = IntegerField if "integer" in schema["type"] else StringField
+            checks = [Optional(), any_of(schema["enum"])] if "enum" in schema else [Optional()]
+            return kind(widget=BS3TextFieldWidget(), validators=checks, **text)
 
         fields = get_provider_info()["connection-types"][0]["conn-fields"]
         return {name: widget(spec) for name, spec in fields.items()}
