@@ -14,8 +14,9 @@ On the command line: ``python -m airflow_provider_avala.emulator --port 8765``. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_avala.emulator import faults
@@ -77,21 +78,38 @@ def require_extra() -> None:
 
 @contextmanager
 def running_emulator(
-    *, host: str = "127.0.0.1", port: int = 0, storage_port: int = 0, **settings: Any
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    storage_port: int = 0,
+    scenario: str | None = None,
+    seed: str | Path | Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> Iterator[Emulator]:
     """Run an emulator in a thread of this process for the length of the block.
 
     :param host: address to listen on.
     :param port: of the API; 0 takes a free one.
     :param storage_port: of the storage origin; 0 takes a free one.
+    :param scenario: a way to misbehave: ``slow-exports``, ``flaky``, ``throttled``, ``outage``; see
+        :mod:`~.scenarios`.
+    :param seed: what it holds besides its own seeds: a YAML or JSON file, or what such a file would hold; see
+        :mod:`~.seeding`.
     :param settings: the fields of :class:`~.emulator.Settings`, such as ``dialect="legacy"``,
-        ``rate_limits=None`` or ``export_seconds=0``.
+        ``rate_limits=None`` or ``export_seconds=0``; they go before those of the scenario.
     :raises ImportError: when the extra is not installed.
+    :raises ValueError: for a setting, a scenario or a seed that makes no sense; names the place.
     :raises OSError: when a port is in use.
     """
     require_extra()
     from airflow_provider_avala.emulator.emulator import Settings
+    from airflow_provider_avala.emulator.scenarios import Scenario, find_scenario, order_faults
+    from airflow_provider_avala.emulator.seedfiles import read_seed
     from airflow_provider_avala.emulator.server import serving
 
-    with serving(Settings(**settings), host, port, storage_port) as emulator:
+    played = Scenario("") if scenario is None else find_scenario(scenario)
+    planted = None if seed is None else read_seed(seed)
+    chosen = Settings(seed=planted, **{**played.settings, **settings})
+    with serving(chosen, host, port, storage_port) as emulator:
+        order_faults(emulator, played)
         yield emulator

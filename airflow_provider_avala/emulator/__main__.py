@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_avala.emulator import SEED_API_KEY, SEED_DATASET_ID, SEED_PROJECT_ID, running_emulator
+from airflow_provider_avala.emulator.connection import connection_of
+from airflow_provider_avala.emulator.scenarios import SCENARIOS, describe
 
 if TYPE_CHECKING:
     from airflow_provider_avala.emulator.emulator import Emulator
@@ -30,6 +32,7 @@ Avala emulator ({dialect} dialect), Ctrl-C stops it
 For Airflow:
   export AIRFLOW_CONN_AVALA_DEFAULT={connection}
 """
+SCENARIO_OPTIONS = ("export_seconds", "rate_limits", "max_exports")  # unless given, the scenario decides
 
 
 def port_number(text: str) -> int:
@@ -43,7 +46,10 @@ def port_number(text: str) -> int:
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_avala.emulator", description="Run a local Avala API."
+        prog="python -m airflow_provider_avala.emulator",
+        description="Run a local Avala API.",
+        epilog=describe(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(
@@ -54,15 +60,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--dialect", choices=("current", "legacy"), default="current")
     parser.add_argument("--api-key", default=SEED_API_KEY, help="the key to accept (%(default)s)")
-    parser.add_argument(
-        "--export-seconds", type=float, default=3.0, help="how long an export runs (%(default)s)"
-    )
+    parser.add_argument("--export-seconds", type=float, help="how long an export runs (3, or the scenario's)")
     parser.add_argument(
         "--rate-limits",
-        default="100/60,20/1",
-        help="requests/seconds, comma separated, or none (%(default)s)",
+        help="requests/seconds, comma separated, or none (100/60,20/1, or the scenario's)",
     )
-    parser.add_argument("--max-exports", type=int, default=5, help="exports running at once (%(default)s)")
+    parser.add_argument("--max-exports", type=int, help="exports running at once (5, or the scenario's)")
     parser.add_argument(
         "--upload-mode",
         choices=("put", "post", "multipart", "complete"),
@@ -78,19 +81,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--ready-file", type=Path, help="write base_url, storage_url, api_key, pid here once up"
     )
+    parser.add_argument("--scenario", choices=tuple(SCENARIOS), help="a way to misbehave, see below")
+    parser.add_argument(
+        "--seed",
+        type=Path,
+        metavar="FILE",
+        help="YAML or JSON: what it holds besides its own seeds, by resource (docs/offline-tests.md)",
+    )
     return parser.parse_args(arguments)
-
-
-def connection_of(emulator: Emulator) -> str:
-    """Write the Airflow connection as JSON, as AIRFLOW_CONN_... takes it."""
-    connection: dict[str, Any] = {
-        "conn_type": "avala",
-        "host": emulator.base_url,
-        "password": emulator.api_key,
-    }
-    if emulator.dialect.name == "legacy":
-        connection["extra"] = {"dialect": "legacy"}
-    return json.dumps(connection)
 
 
 def write_ready_file(path: Path, emulator: Emulator) -> None:
@@ -121,12 +119,12 @@ def serve(options: argparse.Namespace, stop: threading.Event) -> None:
                 storage_port=options.storage_port,
                 dialect=options.dialect,
                 api_key=options.api_key,
-                export_seconds=options.export_seconds,
-                rate_limits=options.rate_limits,
-                max_exports=options.max_exports,
                 strict_slash=options.strict_slash,
                 upload_mode=options.upload_mode,
                 storage_url=options.public_storage_url,
+                scenario=options.scenario,
+                seed=options.seed,
+                **{name: value for name in SCENARIO_OPTIONS if (value := getattr(options, name)) is not None},
             )
         )
         if options.ready_file is not None:

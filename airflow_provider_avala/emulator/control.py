@@ -15,8 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from airflow_provider_avala.emulator.emulator import Emulator
 from airflow_provider_avala.emulator.faults import CONSTRUCTORS
 from airflow_provider_avala.emulator.recorder import KEY_HEADER, RequestRecord
+from airflow_provider_avala.emulator.scenarios import find_scenario, play
+from airflow_provider_avala.emulator.tuning import tune
 
-ORDER_KEYS = ("method", "times", "origin", "skip")
+ORDER_KEYS = ("method", "times", "origin", "skip", "every")
 
 
 def record_view(record: RequestRecord) -> dict[str, Any]:
@@ -104,15 +106,35 @@ def order_fault(emulator: Emulator, order: dict[str, Any]) -> None:
 
 
 def turn(emulator: Emulator, changes: dict[str, Any]) -> str | None:
-    """Apply ``{"advance": seconds, "export_seconds": seconds, "fail_next_export": count, "reset": true}``."""
-    unknown = set(changes) - {"advance", "export_seconds", "fail_next_export", "reset"}
+    """Apply what ``POST /__emulator__/state`` asks for; return what is wrong with it, and change nothing then.
+
+    :param changes: ``advance`` (seconds), ``export_seconds``, ``fail_next_export`` (count), ``reset`` (true),
+        ``scenario`` (its name), ``settings`` (see :func:`~.tuning.tune`).
+    """
+    unknown = set(changes) - {
+        "advance",
+        "fail_next_export",
+        "reset",
+        "scenario",
+        "settings",
+        "export_seconds",
+    }
     if unknown:
         return f"unknown: {', '.join(sorted(unknown))}"
+    try:
+        advance, failing = float(changes.get("advance", 0)), int(changes.get("fail_next_export", 0))
+        settings = dict(changes.get("settings", {}))
+        if "export_seconds" in changes:
+            settings["export_seconds"] = changes["export_seconds"]
+        if "scenario" in changes:
+            find_scenario(changes["scenario"])
+        tune(emulator, settings)
+    except (TypeError, ValueError) as error:
+        return str(error)
     if changes.get("reset"):
         emulator.reset()
-    if "export_seconds" in changes:
-        emulator.export_seconds = float(changes["export_seconds"])
-    if "fail_next_export" in changes:
-        emulator.fail_next_export(int(changes["fail_next_export"]))
-    emulator.advance(float(changes.get("advance", 0)))
+    if "scenario" in changes:
+        play(emulator, changes["scenario"])
+    emulator.fail_next_export(failing)
+    emulator.advance(advance)
     return None

@@ -23,6 +23,8 @@ from airflow_provider_avala.emulator.limits import (
 )
 from airflow_provider_avala.emulator.manual_uploads import ManualUploads, StoredFile, UploadOptions
 from airflow_provider_avala.emulator.recorder import RequestLog, RequestRecord
+from airflow_provider_avala.emulator.seedfiles import Seed
+from airflow_provider_avala.emulator.seeding import plant
 from airflow_provider_avala.emulator.storage import Signer, StorageOptions
 from airflow_provider_avala.emulator.store import (
     DATASETS,
@@ -64,6 +66,7 @@ class Settings:
         :class:`~.manual_uploads.UploadOptions`.
     :param upload_quota: bytes of managed uploads that one owner may store.
     :param clock: unix seconds, for life cycles, URL expiry and rate windows.
+    :param seed: what it holds besides its own seeds; see :mod:`~.seeding`.
     """
 
     dialect: str = "current"
@@ -85,6 +88,7 @@ class Settings:
     upload_mode: str = "put"
     upload_quota: int = 100 * 1024**3
     clock: Callable[[], float] | None = None
+    seed: Seed | None = None
 
     def __post_init__(self) -> None:
         if self.dialect not in DIALECTS:
@@ -187,20 +191,22 @@ class Emulator:
         *,
         method: str | None = None,
         path: str | re.Pattern[str] | None = None,
-        times: int = 1,
+        times: int | None = 1,
         origin: str = "api",
         skip: int = 0,
+        every: int = 1,
     ) -> None:
         """Order a fault from :mod:`~.faults` for requests still to come.
 
         :param method: only requests with this method.
         :param path: only paths that start with this text, or in which this compiled pattern is found; API
             paths are relative to the base URL (``/exports/``), as sent.
-        :param times: how many requests get it.
+        :param times: how many requests get it; None: all, until :meth:`clear_faults`.
         :param origin: ``api`` or ``storage``.
         :param skip: let that many matching requests pass first.
+        :param every: then give it to the first of each ``every`` matching requests.
         """
-        self.faults.add(fault, method=method, path=path, times=times, origin=origin, skip=skip)
+        self.faults.add(fault, method=method, path=path, times=times, origin=origin, skip=skip, every=every)
 
     def clear_faults(self) -> None:
         """Forget the faults that have not happened yet."""
@@ -358,6 +364,8 @@ class Emulator:
                 "datasets": [dataset],
             },
         )
+        if self.settings.seed is not None:
+            plant(self, self.settings.seed)
 
 
 def _with_uid(fields: dict[str, Any]) -> dict[str, Any]:

@@ -130,8 +130,10 @@ class _Order:
     origin: str
     method: str | None
     path: str | re.Pattern[str] | None
-    times: int
+    times: int | None
     skip: int
+    every: int
+    seen: int = 0
 
     def matches(self, origin: str, method: str, path: str) -> bool:
         if origin != self.origin or (self.method is not None and method != self.method):
@@ -139,6 +141,11 @@ class _Order:
         if self.path is None:
             return True
         return path.startswith(self.path) if isinstance(self.path, str) else bool(self.path.search(path))
+
+    def is_due(self) -> bool:
+        """Count one more matching request and say whether it is one that gets the fault."""
+        self.seen += 1
+        return self.seen > self.skip and (self.seen - self.skip - 1) % self.every == 0
 
 
 class FaultPlan:
@@ -154,30 +161,32 @@ class FaultPlan:
         *,
         method: str | None = None,
         path: str | re.Pattern[str] | None = None,
-        times: int = 1,
+        times: int | None = 1,
         origin: str = "api",
         skip: int = 0,
+        every: int = 1,
     ) -> None:
         """Order a fault; see :meth:`Emulator.inject` for the parameters."""
         if origin not in ("api", "storage"):
             raise ValueError(f"origin={origin!r}: say 'api' or 'storage'")
-        if times < 1 or skip < 0:
-            raise ValueError(f"times={times}, skip={skip}: times must be at least 1, skip at least 0")
+        if (times is not None and times < 1) or skip < 0 or every < 1:
+            raise ValueError(
+                f"times={times}, skip={skip}, every={every}: times must be at least 1 or None (for good), "
+                "skip at least 0, every at least 1"
+            )
         with self._lock:
-            self._orders.append(_Order(fault, origin, method and method.upper(), path, times, skip))
+            self._orders.append(_Order(fault, origin, method and method.upper(), path, times, skip, every))
 
     def take(self, origin: str, method: str, path: str) -> Fault | None:
         """Return the fault for this request, if any, and count it."""
         with self._lock:
             for order in self._orders:
-                if not order.matches(origin, method, path):
+                if not order.matches(origin, method, path) or not order.is_due():
                     continue
-                if order.skip:
-                    order.skip -= 1
-                    continue
-                order.times -= 1
-                if not order.times:
-                    self._orders.remove(order)
+                if order.times is not None:
+                    order.times -= 1
+                    if not order.times:
+                        self._orders.remove(order)
                 return order.fault
         return None
 

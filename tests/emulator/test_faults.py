@@ -189,6 +189,8 @@ def test_a_slow_body_starves_a_client_with_a_shorter_timeout(start):
         ({"times": 2}, [503, 503, 200, 200]),
         ({"skip": 1}, [200, 503, 200, 200]),
         ({"skip": 1, "times": 2}, [200, 503, 503, 200]),
+        ({"every": 2, "times": None}, [503, 200, 503, 200]),
+        ({"every": 2, "times": 1, "skip": 1}, [200, 503, 200, 200]),
         ({"method": "POST"}, [200, 200, 200, 200]),
         ({"method": "get"}, [503, 200, 200, 200]),
         ({"path": "/exports"}, [200, 200, 503, 200]),
@@ -213,7 +215,7 @@ def test_faults_come_in_the_order_they_were_ordered(start):
     assert [client.get("/exports/").status_code for _ in range(3)] == [500, 503, 200]
 
 
-@pytest.mark.parametrize("order", [{"times": 0}, {"skip": -1}, {"origin": "elsewhere"}])
+@pytest.mark.parametrize("order", [{"times": 0}, {"skip": -1}, {"every": 0}, {"origin": "elsewhere"}])
 def test_an_order_that_makes_no_sense_is_refused(start, order):
     avala, _ = start()
     with pytest.raises(ValueError, match=next(iter(order))):
