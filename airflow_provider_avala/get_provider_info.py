@@ -30,12 +30,6 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": "Avala", "python-modules": ["airflow_provider_avala.triggers.avala"]},
         ],
-        "plugins": [
-            {
-                "name": "avala_test_connection",
-                "plugin-class": "airflow_provider_avala.plugins.test_connection.AvalaTestConnectionPlugin",
-            },
-        ],
         "config": {
             "avala": {
                 "description": "How the Avala provider keeps the limits of API keys.",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import configparser
 import json
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_avala.get_provider_info import get_provider_info
 from airflow_provider_avala.plugins.test_connection import (
     AvalaTestConnectionPlugin,
     EmptyPortMiddleware,
@@ -83,9 +85,11 @@ def test_other_requests_are_not_looked_at(scope: dict[str, Any]) -> None:
     assert passed_on(TEST | scope, whole[:9], whole[9:])[1] == whole
 
 
-def test_airflow_finds_the_plugin() -> None:
-    [named] = [
-        each for each in get_provider_info()["plugins"] if each["name"] == AvalaTestConnectionPlugin.name
-    ]
-    cls = AvalaTestConnectionPlugin
-    assert named["plugin-class"] == f"{cls.__module__}.{cls.__qualname__}"
+def test_the_plugin_has_an_entry_point() -> None:
+    """Plugins that only the provider info names are loaded when core.lazy_discover_providers is off: not by default."""
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).parents[2] / "setup.cfg")
+    [line] = config["options.entry_points"]["airflow.plugins"].strip().splitlines()
+    point = EntryPoint(*map(str.strip, line.split("=")), group="airflow.plugins")
+    assert point.load() is AvalaTestConnectionPlugin
+    assert point.name == AvalaTestConnectionPlugin.name
