@@ -193,25 +193,66 @@ class AvalaClient:
         """
         return map(Export.read, self.paginate("/exports/", params=params))
 
-    def download_export(self, export_id: str, path: str | Path) -> DownloadSummary:
+    def download_export(
+        self,
+        export_id: str,
+        path: str | Path,
+        *,
+        if_exists: str = "replace",
+        unpack: bool = False,
+        deliver: Callable[[Path], None] | None = None,
+    ) -> DownloadSummary:
         """Download the file of a finished export, resumed after a cut, verified, and then renamed into place.
 
         :param export_id: its id.
-        :param path: where to put the file; a folder if it ends with a slash or is one.
+        :param path: where to put the file; a folder if it ends with a slash or is one. With ``unpack``, the folder
+            for what is in the file.
+        :param if_exists: what to do if the file is there already, or with ``unpack`` anything in the folder:
+            ``replace`` it, ``skip`` the download, or raise an ``error``. What has its final name is complete.
+        :param unpack: whether to unpack the file, a zip, which is not kept. See :func:`.downloads.download`.
+        :param deliver: takes the verified file elsewhere; see :func:`.downloads.download`.
+        :raises AvalaConfigurationError: if an argument cannot be used.
         :raises AvalaExportFailedError: if the export failed.
-        :raises AvalaDownloadError: if the export is not finished, or the file could not be had whole.
+        :raises AvalaDownloadError: if the export is not finished, the file could not be had whole or not be written, or
+            is there already.
         """
-        from airflow_provider_avala.api import downloads
+        from airflow_provider_avala.api import downloads, targets
 
-        first = self._download_url(export_id)
+        keeps = targets.checked_if_exists(if_exists) != "replace"
+        segment(export_id, "export_id")
+        first = ""
+        if unpack:
+            target = targets.folder_at(path)
+        else:
+            first = self._download_url(export_id) if targets.is_folder(path) else ""
+            target = targets.target_in(path, export_id, first)
+        if keeps and targets.is_there(target, unpack=unpack):
+            if if_exists == "error":
+                raise targets.already_there(target)
+            size = 0 if unpack else target.stat().st_size
+            return downloads.DownloadSummary(str(target), size, 0, skipped=True)
+        first = first or self._download_url(export_id)
         urls = chain([first], iter(partial(self._download_url, export_id), None))
         return downloads.download(
             self._transport.open,
             urls.__next__,
-            downloads.target_in(path, export_id, first),
+            target,
             export_id=export_id,
+            unpack=unpack,
+            deliver=deliver,
             max_retry_seconds=self.settings.max_retry_seconds,
         )
+
+    def export_file_name(self, export_id: str) -> str:
+        """What the file of a finished export is called when it is downloaded to a folder.
+
+        :param export_id: the export's id.
+        :raises AvalaExportFailedError: if the export failed.
+        :raises AvalaDownloadError: if the export is not finished.
+        """
+        from airflow_provider_avala.api import targets
+
+        return targets.file_name(export_id, self._download_url(export_id))
 
     def export_slot(self, timeout: float) -> AbstractContextManager[float]:
         """Hold one of this host's places for running exports, for as long as somebody waits for the export here.

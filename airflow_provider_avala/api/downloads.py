@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import http.client
 import logging
-import os
 import random
-import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from airflow_provider_avala.api import archives, policy
+from airflow_provider_avala.api import archives, checksums, policy, unpacking
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_avala.api.errors import AvalaConnectionError, AvalaDownloadError
 from airflow_provider_avala.api.partfile import PartFile
@@ -36,7 +35,6 @@ MAX_REDIRECTS = 5
 
 _CHUNK = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PACKED = frozenset({".gz", ".bz2", ".xz", ".zst"})
 
 log = logging.getLogger(__name__)
 
@@ -45,29 +43,18 @@ log = logging.getLogger(__name__)
 class DownloadSummary:
     """A finished download.
 
-    :param path: the file.
-    :param bytes: its length.
+    :param path: the file, or the folder that it was unpacked to.
+    :param bytes: length of the file, packed; 0 for a folder that was there already.
     :param resumed: how many times the transfer was taken up again where it had broken off.
+    :param skipped: whether it was there already, so that nothing was downloaded.
+    :param files: how many files were unpacked.
     """
 
     path: str
     bytes: int
     resumed: int
-
-
-def target_in(path: str | os.PathLike[str], export_id: str, url: str) -> Path:
-    """Where a download goes: the path itself, or a file named after the export if the path is a folder.
-
-    :param path: a file, or a folder: one that exists, or any path that ends with a slash.
-    :param export_id: the export's id; what a file name cannot hold becomes ``_``.
-    :param url: address of the file; its suffix is kept.
-    """
-    if not os.fspath(path).endswith("/") and not Path(path).is_dir():
-        return Path(path)
-    suffixes = PurePosixPath(unquote(urlsplit(url).path)).suffixes
-    kept = suffixes[-2:] if suffixes[-1:] and suffixes[-1].lower() in _PACKED else suffixes[-1:]
-    suffix = "".join(kept) if all(re.fullmatch(r"\.[A-Za-z0-9]{1,8}", one) for one in kept) else ""
-    return Path(path) / (re.sub(r"[^A-Za-z0-9._-]", "_", export_id).lstrip(".") + suffix)
+    skipped: bool = False
+    files: int = 0
 
 
 def download(
@@ -76,6 +63,8 @@ def download(
     target: Path,
     *,
     export_id: str = "",
+    unpack: bool = False,
+    deliver: Callable[[Path], None] | None = None,
     max_retry_seconds: float = 120.0,
     clock: Clock = SYSTEM_CLOCK,
     chance: Callable[[], float] = random.random,
@@ -89,26 +78,72 @@ def download(
     :param get_url: asks Avala for the address of the file, a fresh one each time.
     :param target: where to put the file; folders above it are created, a file of that name is replaced.
     :param export_id: the export's id, so that different exports to one target do not share a ``.part`` file.
+    :param unpack: whether the file is a zip, and the target a folder for what is in it. It gets its name when all is in
+        it; if there is such a folder, files of the same names are replaced and others stay. The zip is not kept.
+    :param deliver: takes the whole, verified file elsewhere, instead of giving it the target's name. If it raises, the
+        ``.part`` file is kept.
     :param max_retry_seconds: seconds without any progress after which no further attempt is made.
     :param clock: the time to live by.
     :param chance: gives a random number between 0 and 1, for jitter.
-    :raises AvalaConfigurationError: if the target is a folder.
-    :raises AvalaDownloadError: if the file could not be had whole, or could not be written.
+    :raises AvalaConfigurationError: if the target is a folder; with ``unpack``, if it is a file.
+    :raises AvalaDownloadError: if the file could not be had whole, unpacked or written.
     """
-    with PartFile(target, export_id) as part:
+    with PartFile(target, export_id, to_folder=unpack) as part:
         transfer = _Transfer(open_url, get_url, part, max_retry_seconds, clock, chance)
         transfer.run()
-        size = part.size
-        try:
-            archives.check_file(part.path, checksums=transfer.checksums, zip_announced=transfer.zip_announced)
-        except AvalaDownloadError as error:
+        size, files = part.size, 0
+        with _discarding(part):
+            checksums.check(part.path, part.checksums)
+            if unpack:
+                files = _unpack(part)
+            else:
+                archives.check(part.path, zip_announced=transfer.zip_announced)
+        if deliver:
+            deliver(part.path)
+        if deliver or unpack:
             part.discard()
-            raise AvalaDownloadError(
-                f"{target.name}: {error}. The {size} bytes that arrived were deleted; run the task again, and if"
-                " it fails the same way, create a new export."
-            ) from error
-        part.publish()
-    return DownloadSummary(str(target), size, transfer.resumed)
+        else:
+            part.publish()
+    return DownloadSummary(str(target), size, transfer.resumed, files=files)
+
+
+@contextmanager
+def _discarding(part: PartFile) -> Iterator[None]:
+    """Delete a file that is not what it should be, and say so."""
+    try:
+        yield
+    except _UnwritableError as error:
+        raise part.unwritable(error.reason) from error.reason
+    except AvalaDownloadError as error:
+        size = part.size
+        part.discard()
+        advice = (
+            "" if error.fatal else "; run the task again, and if it fails the same way, create a new export"
+        )
+        raise AvalaDownloadError(
+            f"{part.target.name}: {error}. The {size} bytes that arrived were deleted{advice}.",
+            fatal=error.fatal,
+        ) from error
+
+
+class _UnwritableError(Exception):
+    """The disk does not take what is unpacked."""
+
+    def __init__(self, reason: OSError) -> None:
+        self.reason = reason
+
+
+def _unpack(part: PartFile) -> int:
+    folder = part.path.with_suffix(".unpacked")  # nobody else's, as long as the part file is locked
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        files = unpacking.unpack(part.path, folder)
+        unpacking.merge(folder, part.target)
+    except OSError as error:
+        raise _UnwritableError(error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return files
 
 
 class _InterruptedError(Exception):
@@ -132,7 +167,6 @@ class _Transfer:
         self._url = get_url()
         self._most, self._progress_at = part.size, clock.monotonic()
         self._attempts, self._refreshed = 0, False
-        self.checksums: dict[str, bytes] = {}
         self.resumed = 0
 
     @property
@@ -176,13 +210,12 @@ class _Transfer:
 
     def _receive(self, response: Response, found: Judgement) -> None:
         part = self._part
-        checksums = archives.announced_checksums(response.status_code, response.headers)
+        announced = checksums.announced(response.status_code, response.headers)
         if found.action is Action.APPEND:
             self.resumed += 1
-            self.checksums |= checksums
+            part.checksums |= announced
         else:
-            part.restart(found.etag, found.total)
-            self.checksums = checksums
+            part.restart(found.etag, found.total, announced)
         size = part.size
         for chunk in _chunks(response):
             part.append(chunk)

@@ -249,7 +249,15 @@ class AvalaUploadError(AvalaError):
 
 
 class AvalaDownloadError(AvalaError):
-    """A download could not be completed, or what arrived is not what was announced."""
+    """A download could not be completed, or what arrived is not what was announced.
+
+    :param message: what happened.
+    :param fatal: whether the next attempt can only end in the same way.
+    """
+
+    def __init__(self, message: str, *, fatal: bool = False) -> None:
+        self.fatal = fatal
+        super().__init__(message)
 
 
 def error_from_response(
@@ -314,6 +322,8 @@ def is_fatal(error: BaseException) -> bool:
         return error.is_fatal
     if isinstance(error, AvalaUploadError):
         return not error.repeatable or (error.__cause__ is not None and is_fatal(error.__cause__))
+    if isinstance(error, AvalaDownloadError):
+        return error.fatal
     return isinstance(error, AvalaConfigurationError)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -22,19 +23,24 @@ class PartFile:
 
     :param target: where the finished file will be.
     :param export_id: what is downloaded; another export to the same target has a part file of its own.
+    :param to_folder: whether the target is a folder, to be filled with what is in the file.
     """
 
-    def __init__(self, target: Path, export_id: str = "") -> None:
+    def __init__(self, target: Path, export_id: str = "", *, to_folder: bool = False) -> None:
         digest = hashlib.sha256(export_id.encode()).hexdigest()[:8]
         self.target = target
+        self._to_folder = to_folder
         self.path = target.with_name(f"{target.name}.{digest}.part")
         self._note = self.path.with_name(f"{self.path.name}.json")
         self._descriptor = -1
         self.etag: str | None = None
         self.total: int | None = None
+        self.checksums: dict[str, str] = {}
 
     def __enter__(self) -> PartFile:
-        if self.target.is_dir():
+        if self._to_folder and self.target.is_file():
+            raise AvalaConfigurationError(f"path: {self.target} is a file; name the folder to unpack to")
+        if not self._to_folder and self.target.is_dir():
             raise AvalaConfigurationError(f"path: {self.target} is a directory; name a file in it")
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -63,23 +69,27 @@ class PartFile:
         """Whether a server can be asked for the rest."""
         return self.etag is not None and self.size > 0
 
-    def restart(self, etag: str | None = None, total: int | None = None) -> None:
+    def restart(
+        self, etag: str | None = None, total: int | None = None, checksums: Mapping[str, str] | None = None
+    ) -> None:
         """Empty the file.
 
         :param etag: strong ETag of the content that will be written; without one it cannot be resumed.
         :param total: length of that content in bytes, if known.
+        :param checksums: its announced digests, in hexadecimal digits by algorithm.
         :raises AvalaDownloadError: if the disk does not allow it.
         """
         try:
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
-            self.etag, self.total = etag, total
+            self.etag, self.total, self.checksums = etag, total, dict(checksums or {})
             if etag is None:
                 self._note.unlink(missing_ok=True)
             else:
-                self._note.write_text(json.dumps({"etag": etag, "total": total}))
+                note = {"etag": etag, "total": total, "checksums": self.checksums}
+                self._note.write_text(json.dumps(note))
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
 
     def append(self, chunk: bytes) -> None:
         """Write bytes at the end.
@@ -92,7 +102,7 @@ class PartFile:
             while view:
                 view = view[os.write(self._descriptor, view) :]
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
 
     def publish(self) -> None:
         """Make the finished file durable and give it its name, in place of what may be there."""
@@ -100,7 +110,7 @@ class PartFile:
             os.fsync(self._descriptor)
             self.path.replace(self.target)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
         self._note.unlink(missing_ok=True)
 
     def discard(self) -> None:
@@ -108,12 +118,20 @@ class PartFile:
         self._note.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
-    def _unwritable(self, error: OSError) -> AvalaDownloadError:
+    def unwritable(self, error: OSError) -> AvalaDownloadError:
+        """The error that tells of a disk that did not take what was to be written; what there is of the file is kept.
+
+        :param error: what the operating system said.
+        """
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        missing = f" of {self.total}" if self.total is not None else ""
+        free = shutil.disk_usage(self.path.parent).free
+        written, missing = f"{self.size}", ""
+        if self.total is not None:
+            written += f" of {self.total}"
+            missing = f"{self.total - self.size} more bytes are needed, " if self.total > self.size else ""
         return AvalaDownloadError(
-            f"cannot write {self.path}: {error.strerror}; {shutil.disk_usage(self.path.parent).free} bytes are free"
-            f" there. {self.size}{missing} bytes were written and are kept"
+            f"cannot write {error.filename or self.path}: {error.strerror}; {missing}{free} bytes are free there."
+            f" {written} bytes were written to {self.path} and are kept"
             + ("; free space, then run the task again." if full else ".")
         )
 
@@ -144,11 +162,11 @@ class PartFile:
     def _read_note(self) -> None:
         try:
             note = json.loads(self._note.read_text())
-            etag, total = note["etag"], note["total"]
+            etag, total, checksums = note["etag"], note["total"], dict(note.get("checksums", {}))
         except (OSError, ValueError, TypeError, KeyError):
             return
         if isinstance(etag, str) and (total is None or isinstance(total, int)):
-            self.etag, self.total = etag, total
+            self.etag, self.total, self.checksums = etag, total, checksums
         if self.total and self.size == self.total:
             # Complete, but its task ended before it was verified. No server can be asked for nothing, so ask for
             # the last byte again.

@@ -52,6 +52,17 @@ class StateDir:
             self._open_to_group(descriptor)
         return descriptor
 
+    def folder(self, name: str) -> Path:
+        """A folder in the directory, made if need be.
+
+        :param name: its name.
+        :raises OSError: if the directory cannot be used, or not safely.
+        """
+        self._check()
+        folder = self.path / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
     def _open_to_group(self, descriptor: int) -> None:
         found = os.fstat(descriptor)
         if (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -194,34 +192,43 @@ class AvalaHook(BaseHook):
         """
         return self.client.upload_items(dataset_id, _openable(source, "source"), items=items, **options)
 
-    def download_export(self, export_id: str, path: Any) -> DownloadSummary:
+    def download_export(
+        self, export_id: str, path: Any, *, if_exists: str = "replace", unpack: bool = False
+    ) -> DownloadSummary:
         """Download the file of a finished export: resumed after a cut, verified, then renamed into place.
 
-        On its way to an object storage it rests in a temporary folder of this machine, because only a whole and
-        verified file is to be seen there.
+        On its way to an object storage it rests in a folder of this machine, below its directory for temporary files,
+        because only a whole and verified file is to be seen there; a retry on this machine goes on with what it finds.
 
         :param export_id: its id.
-        :param path: local path or object storage URL; a folder if it ends with a slash or is one.
-        :raises AvalaConfigurationError: if the path cannot be used.
-        :raises AvalaDownloadError: if the export is not finished, or the file could not be had whole.
+        :param path: local path or object storage URL; a folder if it ends with a slash or is one. With ``unpack``, the
+            folder for what is in the file, which cannot be in an object storage.
+        :param if_exists: what to do if the file is there already, or with ``unpack`` anything in the folder:
+            ``replace`` it, ``skip`` the download, or raise an ``error``. What has its final name is complete.
+        :param unpack: whether to unpack the file, a zip, which is not kept; nothing gets out of the folder. It gets its
+            name when all is in it; if there is such a folder, files of the same names are replaced and others stay.
+        :raises AvalaConfigurationError: if an argument cannot be used.
+        :raises AvalaDownloadError: if the export is not finished, the file could not be had whole or not be written, or
+            is there already.
         """
+        from airflow_provider_avala.hooks import object_storage
+
         if not str(path or "").strip():
             raise AvalaConfigurationError(
                 f"path: {path!r} says not where to put the file; name a file or a folder"
             )
         place = _openable(path, "path")
         if place is path:
-            return self.client.download_export(export_id, path)
-        is_folder = str(path).endswith("/") or place.is_dir()
+            return self.client.download_export(export_id, path, if_exists=if_exists, unpack=unpack)
         if place.protocol == "file":
-            summary = self.client.download_export(export_id, place.path + "/" * is_folder)
+            local = place.path + "/" * str(path).endswith("/")
+            summary = self.client.download_export(export_id, local, if_exists=if_exists, unpack=unpack)
             return replace(summary, path=f"file://{summary.path}")
-        with tempfile.TemporaryDirectory(prefix="avala-export-") as folder:
-            name = "" if is_folder else place.name
-            summary = self.client.download_export(export_id, f"{folder}/{name}")
-            target = place / Path(summary.path).name if is_folder else place
-            _copy(Path(summary.path), target)
-        return replace(summary, path=str(target))
+        if unpack:
+            raise AvalaConfigurationError(
+                f"unpack: a zip is unpacked to a local folder, not to {place}; name one, or download it as it is"
+            )
+        return object_storage.download(self.client, export_id, path, place, if_exists)
 
     def rate_limit_status(self) -> dict[str, LimiterStatus]:
         """What is used of the key's limits at present, by class of endpoint: ``standard``, ``polls``, ``inference``."""
@@ -299,13 +306,3 @@ def _openable(place: Any, field: str) -> Any:
             " for this storage, with its file system"
         ) from error
     return storage
-
-
-def _copy(source: Path, target: Any) -> None:
-    """Copy a local file to an object storage, whole or not at all."""
-    try:
-        with source.open("rb") as local, target.open("wb") as remote:
-            shutil.copyfileobj(local, remote, 1024 * 1024)
-    except BaseException:
-        target.unlink(missing_ok=True)  # closing has stored what was written so far
-        raise

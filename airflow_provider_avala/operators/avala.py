@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from airflow_provider_avala.operators.api import AvalaApiOperator
-from airflow_provider_avala.operators.exports import AvalaCreateExportOperator, AvalaDownloadExportOperator
+from airflow_provider_avala.operators.downloads import AvalaDownloadExportOperator
+from airflow_provider_avala.operators.exports import AvalaCreateExportOperator
 from airflow_provider_avala.operators.items import AvalaUploadItemsOperator
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Creating exports, exactly once, and fetching their files."""
+"""Creating exports, exactly once."""
 
 from __future__ import annotations
 
@@ -248,34 +248,6 @@ class AvalaCreateExportOperator(AvalaOperator):
                     f"export {export_id} was not finished within {self.timeout:g} s, its last status was {status!r}"
                 )
             time.sleep(min(self.poll_interval, rest))
-
-
-class AvalaDownloadExportOperator(AvalaOperator):
-    """Downloads the file of a finished export; returns the path.
-
-    The file is written under another name, verified, and then renamed, so that whoever sees it sees all of it.
-
-    :param export_id: id of the export (templated).
-    :param path: local path or object storage URL; a folder if it ends with a slash or is one (templated).
-    :param avala_conn_id: id of the Airflow connection (templated).
-    """
-
-    template_fields: Sequence[str] = ("export_id", "path", "avala_conn_id")
-
-    def __init__(self, *, export_id: str, path: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.export_id = export_id
-        self.path = path
-
-    def execute(self, context: Context) -> str:
-        """Download, and return the path of the file.
-
-        :raises AirflowFailException: an error that no retry can mend.
-        """
-        with fatal_errors_end_the_task():
-            summary = self.hook.download_export(self.export_id, self.path)
-        self.log.info("Export %s: %d bytes in %s.", self.export_id, summary.bytes, summary.path)
-        return summary.path
 
 
 def _interrupted() -> AvalaError:

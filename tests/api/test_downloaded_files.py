@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_avala.api.downloads import target_in
 from airflow_provider_avala.api.errors import (
     AvalaConfigurationError,
     AvalaDownloadError,
 )
 from airflow_provider_avala.api.partfile import PartFile
+from airflow_provider_avala.api.targets import target_in
 from tests.api.export_server import DATA, ROOT, SIGNATURE, fetch, leftovers, serve
 from tests.api.loopback import Server
 
