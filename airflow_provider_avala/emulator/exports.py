@@ -8,51 +8,41 @@ import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from airflow_provider_avala.emulator.envelopes import ApiError, Json
-from airflow_provider_avala.emulator.store import (
-    DATASETS,
-    EXPORTS,
-    PROJECTS,
-    SLICES,
-    Field,
-    Record,
-    Resource,
-    Store,
-    plain_view,
-)
+from airflow_provider_avala.emulator.resources_data import DATASETS, EXPORTS, SLICES
+from airflow_provider_avala.emulator.resources_work import PROJECTS
+from airflow_provider_avala.emulator.schema import Field, Record, Shape
+from airflow_provider_avala.emulator.store import Store
 
 FINAL = ("exported", "failed")
 REQUESTED_SHARE = 0.2  # of the whole duration
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 TARGETS = {"projects": PROJECTS, "datasets": DATASETS, "slices": SLICES}
 
-BODY = Resource(
-    "exports",
-    "Export",
-    fields={
+UIDS = Field(list, of=str)
+BODY = Shape(
+    "export_request",
+    {
         "name": Field(max_length=255),
         "format": Field(default="json", max_length=255),
-        "projects": Field(list, default=list),
-        "datasets": Field(list, default=list),
-        "slices": Field(list, default=list),
+        **dict.fromkeys(TARGETS, UIDS),
         "project": Field(),
         "dataset": Field(),
         "filter_query_string": Field(),
     },
 )
-STRICT_BODY = Resource(
-    "exports",
-    "Export",
-    fields={
+STRICT_BODY = Shape(
+    "export_request",
+    {
         "name": Field(required=True, max_length=255),
         "format": Field(required=True, max_length=255),
-        **{name: Field(list, required=True) for name in TARGETS},
+        **{name: Field(list, required=True, of=str) for name in TARGETS},
+        "filter_query_string": Field(),
     },
 )
-LEGACY_BODY = Resource(
-    "exports", "Export", fields={"project_id": Field(required=True), "format": Field(default="json")}
+LEGACY_BODY = Shape(
+    "export_request", {"project_id": Field(required=True), "format": Field(default="json", max_length=255)}
 )
 
 
@@ -92,10 +82,10 @@ class Exports:
         self.options = options
         self.fail_next = 0
 
-    def create(self, body: Any, *, legacy: bool) -> Record:
-        """Create an export from a request body.
+    def create(self, body: Record, *, legacy: bool) -> Record:
+        """Create an export from a checked request body.
 
-        :raises ApiError: 400 for a bad body or an unknown target, 429 while too many exports run.
+        :raises ApiError: 400 for an unknown target, 429 while too many exports run.
         """
         fields = self._read_legacy(body) if legacy else self._read_current(body)
         targets: dict[str, list[str]] = {name: fields[name] for name in TARGETS}
@@ -108,17 +98,16 @@ class Exports:
                 outcome = "failed"
             return self.add({**fields, "_outcome": outcome})
 
-    def _read_current(self, body: Any) -> Record:
-        fields = (STRICT_BODY if self.options.strict else BODY).validate(body)
+    def _read_current(self, body: Record) -> Record:
+        fields = dict(body)
         for plural in TARGETS:
             single = fields.pop(plural.removesuffix("s"), None)
             found = [*(fields[plural] or []), *([] if single is None else [single])]
             fields[plural] = [uid for index, uid in enumerate(found) if uid not in found[:index]]
         return fields
 
-    def _read_legacy(self, body: Any) -> Record:
-        fields = LEGACY_BODY.validate(body)
-        return {**fields, "projects": [fields["project_id"]], "datasets": [], "slices": []}
+    def _read_legacy(self, body: Record) -> Record:
+        return {**body, "projects": [body["project_id"]], "datasets": [], "slices": []}
 
     def _check_targets(self, targets: dict[str, list[str]], field: str | None) -> None:
         if not any(targets.values()):
@@ -188,7 +177,7 @@ class Exports:
         total = sum(record["_counts"].values())
         share = {"exported": 1.0, "requested": 0.0}.get(status, min(self.progress(record), 0.99))
         return {
-            **plain_view(record),
+            **EXPORTS.show(record),
             "status": status,
             "total_task_count": total,
             "exported_task_count": int(total * share),

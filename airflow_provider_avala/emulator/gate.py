@@ -96,6 +96,7 @@ class Gate:
         self.inner = inner
         self.stopping = stopping
         self.control = control
+        self.anonymous = {endpoint.path for endpoint in emulator.endpoints if endpoint.anonymous}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -105,6 +106,7 @@ class Gate:
         scope = _with_path_as_sent(scope)
         most = self.emulator.settings.max_body_bytes if self.origin == "api" else sys.maxsize
         body = Body(receive, most)
+        self.emulator.timeline.run()
         log, record = self.emulator.log, self._record(scope)
         fault = self.emulator.faults.take(self.origin, record.method, record.path)
         ticket = log.begin(replace(record, fault=fault.name if fault else None))
@@ -188,9 +190,13 @@ class Gate:
         return Response(status_code=301, headers={"Location": wanted + (f"?{query}" if query else "")})
 
     def _admit(self, record: RequestRecord) -> Verdict:
-        if record.headers.get(KEY_HEADER) != self.emulator.api_key:
-            raise ApiError(401)
-        return self.emulator.limiter.admit(self.emulator.api_key, _kind(record), self.emulator.now())
+        key = record.headers.get(KEY_HEADER, "")
+        if record.path.rstrip("/") not in self.anonymous:
+            if key != self.emulator.api_key and key not in self.emulator.accounts:
+                raise ApiError(401)
+        else:
+            key = "anonymous"
+        return self.emulator.limiter.admit(key, _kind(record), self.emulator.now())
 
     def _peek(self, record: RequestRecord) -> Verdict:
         key = record.headers.get(KEY_HEADER, "")

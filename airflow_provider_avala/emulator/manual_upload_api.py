@@ -4,107 +4,134 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
-from airflow_provider_avala.emulator.emulator import Emulator
+from airflow_provider_avala.emulator.endpoints import Call, Endpoint
 from airflow_provider_avala.emulator.envelopes import ApiError, Json
-from airflow_provider_avala.emulator.health import health_of
-from airflow_provider_avala.emulator.manual_uploads import ALLOWED_MIMES, content_type_of, target
-from airflow_provider_avala.emulator.store import DATASETS
+from airflow_provider_avala.emulator.health import HEALTH, health_of
+from airflow_provider_avala.emulator.manual_uploads import (
+    ALLOWED_MIMES,
+    FINALIZE,
+    TARGET,
+    content_type_of,
+    target,
+)
+from airflow_provider_avala.emulator.resources_data import DATASETS, SEQUENCES
+from airflow_provider_avala.emulator.schema import Field, Shape
+
+if TYPE_CHECKING:
+    from airflow_provider_avala.emulator.emulator import Emulator
 
 PATH = "/datasets/manual-upload"
-Handler = Callable[[Request], Awaitable[Response]]
+READ, WRITE = "datasets.read", "datasets.write"
+TARGET_SHOWN = Shape(
+    "upload_target",
+    {
+        "method": Field(required=True, choices=("POST", "PUT", "MULTIPART")),
+        "upload_uid": Field(),
+        "url": Field(),
+        "fields": Field(dict),
+        "headers": Field(dict),
+        "complete": Field(bool),
+        "part_size": Field(int),
+        "part_count": Field(int),
+        "uploaded_parts": Field(list, of=dict),
+    },
+)
+PARTS = Shape("upload_parts", {"part_numbers": Field(list, required=True, of=int)})
+PARTS_SHOWN = Shape("upload_part_targets", {"parts": Field(list, required=True, of=dict)})
+COMPLETED = Shape(
+    "upload_completed", {"upload_uid": Field(required=True), "complete": Field(bool, required=True)}
+)
+QUOTA = Shape("upload_quota", {"used": Field(int, required=True), "limit": Field(int, required=True)})
+MIMES = Shape(
+    "allowed_mimes",
+    {"mime_types": Field(list, required=True, of=str), "video_prefix": Field(required=True)},
+)
 
 
 class ManualUploadApi:
     """The handlers of one emulator.
 
     :param emulator: whose uploads they are.
-    :param read_json: decodes a request's body.
-    :param storage_address: the address of the storage origin, as the sender of a request reaches it.
     """
 
-    def __init__(
-        self,
-        emulator: Emulator,
-        read_json: Callable[[Request], Awaitable[Any]],
-        storage_address: Callable[[Request], str],
-    ) -> None:
+    def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
         self.uploads = emulator.manual_uploads
-        self._read_json = read_json
-        self._storage_address = storage_address
 
-    def endpoints(self) -> list[tuple[str, str, str | None, Handler]]:
-        """List method, path, scope and handler of each."""
+    def endpoints(self) -> list[Endpoint]:
+        """List the endpoints."""
+        session = f"{PATH}/uploads/{{upload}}"
         return [
-            ("POST", f"{PATH}/file-upload-url", "datasets.write", self.presign),
-            ("POST", f"{PATH}/uploads/{{upload}}/parts", "datasets.write", self.parts),
-            ("POST", f"{PATH}/uploads/{{upload}}/complete", "datasets.write", self.complete),
-            ("POST", PATH, "datasets.write", self.finalize),
-            ("GET", f"{PATH}/quota", "datasets.read", self.quota),
-            ("GET", f"{PATH}/allowed-mimes", None, self.allowed_mimes),
-            ("GET", "/datasets/{owner}/{slug}/health", "datasets.read", self.health),
-        ]
+            Endpoint("POST", f"{PATH}/file-upload-url", self.presign, "Ask where to send a file", WRITE,
+                     takes=TARGET, gives=TARGET_SHOWN),
+            Endpoint("POST", f"{session}/parts", self.parts, "Ask where to send parts of a file", WRITE,
+                     takes=PARTS, gives=PARTS_SHOWN),
+            Endpoint("POST", f"{session}/complete", self.complete, "Say that everything was sent", WRITE,
+                     gives=COMPLETED),
+            Endpoint("POST", PATH, self.finalize, "Make a dataset of what arrived", WRITE, takes=FINALIZE,
+                     gives=DATASETS, status=201),
+            Endpoint("GET", f"{PATH}/quota", self.quota, "Show the bytes used and allowed", READ, gives=QUOTA,
+                     query={"organization_uid": Field()}),
+            Endpoint("GET", f"{PATH}/allowed-mimes", self.allowed_mimes, "List media types, as a hint", gives=MIMES),
+            Endpoint("GET", "/datasets/{owner}/{slug}/health", self.health, "Report on the dataset", READ,
+                     gives=HEALTH),
+        ]  # fmt: skip
 
-    async def presign(self, request: Request) -> Response:
-        """POST .../file-upload-url/: where to send one file."""
-        key, size, session = self.uploads.begin(await self._read_json(request))
+    def presign(self, call: Call) -> Json:
+        """Answer POST .../file-upload-url/: where to send one file."""
+        key, size, session = self.uploads.begin(call.body)
         if session is None:
-            return JSONResponse(self._form(request, key, size))
-        return JSONResponse(target(session, self._sign(request, f"/uploads/{session.uid}")))
+            return self._form(call, key, size)
+        return target(session, self._sign(call, f"/uploads/{session.uid}"))
 
-    def _form(self, request: Request, key: str, size: int | None) -> Json:
+    def _form(self, call: Call, key: str, size: int | None) -> Json:
         kind = content_type_of(key)
         conditions = {"key": key, "Content-Type": kind, "most": size}
         policy = base64.urlsafe_b64encode(json.dumps(conditions).encode()).decode()
         signature = self._signed(policy).partition("?")[2]
         fields = {"key": key, "Content-Type": kind, "policy": policy, "x-amz-signature": signature}
-        return {"method": "POST", "url": f"{self._storage_address(request)}/uploads", "fields": fields}
+        return {"method": "POST", "url": f"{self.emulator.storage_origin(call)}/uploads", "fields": fields}
 
-    def _sign(self, request: Request, path: str) -> str:
-        return self._storage_address(request) + self._signed(path)
+    def _sign(self, call: Call, path: str) -> str:
+        return self.emulator.storage_origin(call) + self._signed(path)
 
     def _signed(self, path: str) -> str:
         return self.emulator.signer.sign(path, self.emulator.storage_options.url_seconds)
 
-    async def parts(self, request: Request) -> Response:
-        """POST .../uploads/{upload}/parts/: where to send parts of one file."""
-        session = self.uploads.session(request.path_params["upload"])
-        numbers = self.uploads.part_numbers(session, await self._read_json(request))
-        signed = {n: self._sign(request, f"/uploads/{session.uid}/parts/{n}") for n in numbers}
-        return JSONResponse(
-            {"parts": [{"part_number": n, "url": url, "headers": {}} for n, url in signed.items()]}
-        )
+    def parts(self, call: Call) -> Json:
+        """Answer POST .../uploads/{upload}/parts/: where to send parts of one file."""
+        session = self.uploads.session(call.params["upload"])
+        numbers = self.uploads.part_numbers(session, call.body)
+        signed = {n: self._sign(call, f"/uploads/{session.uid}/parts/{n}") for n in numbers}
+        return {"parts": [{"part_number": n, "url": url, "headers": {}} for n, url in signed.items()]}
 
-    async def complete(self, request: Request) -> Response:
-        """POST .../uploads/{upload}/complete/: everything was sent."""
-        session = self.uploads.complete(request.path_params["upload"])
-        return JSONResponse({"upload_uid": session.uid, "complete": True})
+    def complete(self, call: Call) -> Json:
+        """Answer POST .../uploads/{upload}/complete/: everything was sent."""
+        session = self.uploads.complete(call.params["upload"])
+        return {"upload_uid": session.uid, "complete": True}
 
-    async def finalize(self, request: Request) -> Response:
-        """POST /datasets/manual-upload/: make a dataset of what arrived."""
-        record = self.uploads.finalize(await self._read_json(request))
+    def finalize(self, call: Call) -> Json:
+        """Answer POST /datasets/manual-upload/: make a dataset of what arrived."""
+        record = self.uploads.finalize(call.body)
+        self.emulator.announce_dataset(record)
         shown = self.emulator.dataset_service.view(record)
-        fresh = {**shown, "status": "creating", "item_count": 0}
-        return JSONResponse(self.emulator.dialect.resource(fresh), 201)
+        return {**shown, "status": "creating", "item_count": 0}
 
-    async def quota(self, request: Request) -> Response:
-        """GET .../quota/: bytes used and allowed."""
-        return JSONResponse(self.uploads.quota(request.query_params.get("organization_uid")))
+    def quota(self, call: Call) -> Json:
+        """Answer GET .../quota/: bytes used and allowed."""
+        return self.uploads.quota(call.query.get("organization_uid"))
 
-    async def allowed_mimes(self, request: Request) -> Response:
-        """GET .../allowed-mimes/: a hint only."""
-        return JSONResponse(ALLOWED_MIMES)
+    def allowed_mimes(self, call: Call) -> Json:
+        """Answer GET .../allowed-mimes/: a hint only."""
+        return ALLOWED_MIMES
 
-    async def health(self, request: Request) -> Response:
-        """GET /datasets/{owner}/{slug}/health/."""
-        owner, slug = request.path_params["owner"], request.path_params["slug"]
-        record = self.emulator.store.first(DATASETS, owner_name=owner, slug=slug)
+    def health(self, call: Call) -> Json:
+        """Answer GET /datasets/{owner}/{slug}/health/."""
+        store = self.emulator.store
+        record = store.first(DATASETS, owner_name=call.params["owner"], slug=call.params["slug"])
         if record is None:
             raise ApiError.missing(DATASETS.label)
-        return JSONResponse(health_of(record, self.emulator.dataset_service.view(record)))
+        sequences = store.among(SEQUENCES, _datasets=record["uid"])
+        return health_of(record, self.emulator.dataset_service.view(record), sequences)

@@ -10,8 +10,11 @@ from typing import Any
 
 from airflow_provider_avala.emulator.datasets import SLUG, Datasets
 from airflow_provider_avala.emulator.envelopes import ApiError, Json
+from airflow_provider_avala.emulator.resources_accounts import ORGANIZATIONS
+from airflow_provider_avala.emulator.resources_data import DATASETS
+from airflow_provider_avala.emulator.schema import Field, Record, Shape
 from airflow_provider_avala.emulator.seeds import SEED_OWNER, SEED_USER_ID
-from airflow_provider_avala.emulator.store import DATASETS, ORGANIZATIONS, Field, Record, Resource, Store
+from airflow_provider_avala.emulator.store import Store
 
 MODES = ("put", "post", "multipart", "complete")
 RESERVED_SECONDS = 24 * 3600  # how long a target that nobody used counts against the quota
@@ -32,30 +35,23 @@ ALLOWED_MIMES = {
     "video_prefix": "video/",
 }
 
-TARGET = Resource(
-    "targets",
-    "Upload",
-    fields={
+TARGET = Shape(
+    "upload_request",
+    {
         "dataset_name": Field(required=True, max_length=255),
         "file_path_in_dataset": Field(required=True, max_length=1024),
-        "content_length": Field(int),
+        "content_length": Field(int, minimum=0),
         "organization_uid": Field(),
         "upload_protocol_version": Field(int),
         "dataset_upload_uid": Field(),
     },
 )
-FINALIZE = Resource(
-    "finalize",
-    "Dataset",
-    fields={
-        **{
-            name: rule
-            for name, rule in DATASETS.fields.items()
-            if name not in ("provider_config", "is_sequence")
-        },
+TAKEN = ("name", "slug", "data_type", "visibility", "metadata", "owner_name", "industry", "license")
+FINALIZE = Shape(
+    "upload_finalization",
+    {
+        **{name: DATASETS.fields[name] for name in TAKEN},
         "create_metadata": Field(bool, default=True),
-        "industry": Field(int),
-        "license": Field(int),
         "organization_uid": Field(),
         "dataset_upload_uid": Field(),
     },
@@ -178,20 +174,18 @@ class ManualUploads:
 
     # -- targets
 
-    def begin(self, body: Any) -> tuple[str, int | None, Session | None]:
+    def begin(self, wanted: Record) -> tuple[str, int | None, Session | None]:
         """Check a request for a target and reserve its space.
 
+        :param wanted: the body, checked by :data:`TARGET`.
         :return: the key in storage, the announced length, and the session when the client speaks version 2.
         :raises ApiError: 400 for a bad body, 403 for a foreign organization, 413 when it would not fit.
         """
-        wanted = TARGET.validate(body)
         batch = read_batch(wanted)
         size: int | None = wanted["content_length"]
         check_path(wanted["file_path_in_dataset"])
         if "/" in wanted["dataset_name"]:
             raise ApiError.invalid(dataset_name="A dataset's name has no '/'.")
-        if size is not None and size < 0:
-            raise ApiError.invalid(content_length="Ensure this value is greater than or equal to 0.")
         root = self.root(wanted["organization_uid"])
         key = f"{root}/{wanted['dataset_name']}/{wanted['file_path_in_dataset']}"
         with self.store.lock:
@@ -271,12 +265,12 @@ class ManualUploads:
 
     # -- datasets
 
-    def finalize(self, body: Any) -> Record:
+    def finalize(self, wanted: Record) -> Record:
         """Make a dataset of everything under its name's prefix.
 
+        :param wanted: the body, checked by :data:`FINALIZE`.
         :raises ApiError: 400 for a bad body or a name or slug that is taken, 403 for a foreign organization.
         """
-        wanted = FINALIZE.validate(body)
         if not SLUG.fullmatch(wanted["slug"]):
             raise ApiError.invalid(slug="Enter a valid slug of lower-case letters, digits, '.', '_' and '-'.")
         read_uuid(wanted["dataset_upload_uid"])
@@ -286,7 +280,7 @@ class ManualUploads:
             for name in ("name", "slug"):
                 if self.store.first(DATASETS, owner_name=owner, **{name: wanted[name]}):
                     raise ApiError.invalid(**{name: f"A dataset with this {name} already exists."})
-            kept = {name: wanted[name] for name in DATASETS.fields if name in wanted}
+            kept = {name: wanted[name] for name in TAKEN}
             paths = indexed(wanted["data_type"], self.files, prefix)
             return self.datasets.index({**kept, "is_sequence": False, "owner_name": owner}, paths)
 

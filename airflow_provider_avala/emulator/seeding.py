@@ -23,11 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_avala.emulator.resources import RESOURCES
+from airflow_provider_avala.emulator.schema import Record, Resource
 from airflow_provider_avala.emulator.seedfiles import Seed
-from airflow_provider_avala.emulator.store import RESOURCES, Record, Resource
 
 if TYPE_CHECKING:
-    from airflow_provider_avala.emulator.emulator import Emulator
+    from airflow_provider_avala.emulator.contents import Contents
 
 EXPORT_STATES = ("requested", "pending", "processing", "exported", "completed", "failed")
 DATASET_STATES = ("creating", "created")
@@ -48,7 +49,7 @@ class Entry:
     fields: Record
 
 
-def plant(emulator: Emulator, seed: Seed) -> None:
+def plant(emulator: Contents, seed: Seed) -> None:
     """Put what a seed describes into an emulator.
 
     :raises ValueError: names the place and what is wrong there; the emulator may hold a part of the seed then.
@@ -79,7 +80,8 @@ def _checked(kind: Resource, place: str, given: Mapping[str, Any], index: int) -
     for name, value in fields.items():
         if not isinstance(name, str) or name.startswith("_"):
             raise ValueError(f"{place}: {name!r} is no name for a field")
-        problem = kind.fields[name].problem(value) if name in kind.fields else None
+        rule = kind.fields.get(name)
+        problem = rule.problem(value) if rule is not None and rule.access != "read" else None
         if problem:
             raise ValueError(f"{place}.{name}: {problem}")
     for name in NAMES:
@@ -95,7 +97,7 @@ def _checked(kind: Resource, place: str, given: Mapping[str, Any], index: int) -
 Directory = dict[str, dict[str, list[str]]]  # table -> what it is called -> uids
 
 
-def _directory(emulator: Emulator, entries: list[Entry]) -> Directory:
+def _directory(emulator: Contents, entries: list[Entry]) -> Directory:
     directory: Directory = {table: {} for table in RESOURCES}
     for table, records in emulator.store.tables.items():
         for record in records.values():
@@ -142,7 +144,7 @@ def _look_up(directory: Directory, table: str, called: Any, place: str) -> str:
     raise ValueError(f"{place}: there is no {table[:-1]} {called!r}; there are {known}")
 
 
-def _insert(emulator: Emulator, seed: Seed, entry: Entry) -> None:
+def _insert(emulator: Contents, seed: Seed, entry: Entry) -> None:
     fields = dict(entry.fields)
     try:
         match entry.kind.name:
@@ -154,7 +156,7 @@ def _insert(emulator: Emulator, seed: Seed, entry: Entry) -> None:
             case "exports":
                 emulator.add_export(**fields)
             case _:
-                emulator.store.insert(entry.kind, fields)
+                emulator.add(entry.kind, **fields)
     except TypeError as error:
         raise ValueError(f"{entry.place}: {error}") from None
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -24,6 +24,7 @@ from airflow_provider_avala.emulator.storage import build_storage
 from airflow_provider_avala.emulator.upload_storage import upload_routes
 
 STARTUP = 10.0  # seconds
+TICK = 0.1  # seconds between looks at what is due
 GRACE = 0.5  # seconds that requests under way get when the emulator stops
 
 
@@ -147,6 +148,15 @@ def serving(
     finally:
         stop()
         thread.join()
+        emulator.events.outbox.wait(GRACE)
+
+
+async def _tick(emulator: Emulator, stopping: asyncio.Event) -> None:
+    """Let happen what is due, also while nobody asks for anything."""
+    while not stopping.is_set():
+        emulator.timeline.run()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), TICK)
 
 
 async def _serve(
@@ -166,6 +176,7 @@ async def _serve(
             server = Server(gate, stopping)
             tasks.create_task(server.serve([listener]))
             await server.listening.wait()
+        tasks.create_task(_tick(emulator, stopping))
 
         def stop() -> None:
             loop.call_soon_threadsafe(stopping.set)

@@ -1,9 +1,4 @@
-"""Everything the emulator remembers, in memory.
-
-A kind of resource is one row of :data:`RESOURCES`: its paths, fields, filters and paging. What has behaviour of its
-own (datasets that get ready, exports that run) adds a view in :mod:`datasets` or :mod:`exports`, and handlers in
-:mod:`app`.
-"""
+"""Everything the emulator remembers, in memory: a table for each row of :data:`~.resources.RESOURCES`, and items."""
 
 from __future__ import annotations
 
@@ -11,162 +6,18 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_avala.emulator.envelopes import ApiError, Json, Listing
-
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a create body.
-
-    :param kind: the JSON type it must have.
-    :param choices: the only values allowed, if given.
-    :param max_length: of a string.
-    """
-
-    kind: type = str
-    required: bool = False
-    default: Any = None
-    choices: tuple[str, ...] = ()
-    max_length: int | None = None
-
-    def problem(self, value: Any) -> str | None:
-        """Return what is wrong with a value that was sent, or None."""
-        if value is None:
-            return "This field may not be null." if self.required else None
-        if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
-            words = {str: "string", list: "list of items", dict: "dictionary of items", bool: "boolean"}
-            return f"Not a valid {words.get(self.kind, self.kind.__name__)}."
-        if isinstance(value, str):
-            if self.required and not value.strip():
-                return "This field may not be blank."
-            if self.max_length is not None and len(value) > self.max_length:
-                return f"Ensure this field has no more than {self.max_length} characters."
-        if self.choices and value not in self.choices:
-            return f'"{value}" is not a valid choice.'
-        return None
-
-
-@dataclass(frozen=True)
-class Resource:
-    """One kind of resource.
-
-    :param name: the table.
-    :param label: singular, as error messages say it.
-    :param list_path: of the list endpoint, below the base URL and without a trailing slash; None for no such endpoint.
-    :param item_path: of the endpoint of one, with ``{uid}`` in it.
-    :param numbered: the list has page numbers instead of cursors.
-    :param scope: what a key needs to read it.
-    :param fields: what a create body may hold; the rest of the body is ignored.
-    :param filters: query parameter -> ``exact`` or ``contains`` (any case), on the field of the same name.
-    """
-
-    name: str
-    label: str
-    list_path: str | None = None
-    item_path: str | None = None
-    numbered: bool = False
-    scope: str | None = None
-    fields: Mapping[str, Field] = field(default_factory=dict)
-    filters: Mapping[str, str] = field(default_factory=dict)
-
-    def validate(self, body: Any) -> Record:
-        """Read a create body.
-
-        :raises ApiError: 400 naming every field that is missing or wrong.
-        """
-        if not isinstance(body, dict):
-            raise ApiError.invalid(non_field_errors="Invalid data. Expected a dictionary.")
-        problems, values = {}, {}
-        for name, rule in self.fields.items():
-            if name not in body:
-                values[name] = rule.default() if callable(rule.default) else rule.default
-                problem = "This field is required." if rule.required else None
-            else:
-                values[name] = body[name]
-                problem = rule.problem(body[name])
-            if problem:
-                problems[name] = problem
-        if problems:
-            raise ApiError.invalid(**problems)
-        return values
-
-    def admits(self, shown: Json, query: Mapping[str, str]) -> bool:
-        """Say whether a resource passes the filters of a list request."""
-        for name, way in self.filters.items():
-            if name not in query:
-                continue
-            value, wanted = str(shown.get(name) or "").lower(), query[name].lower()
-            if wanted not in value if way == "contains" else wanted != value:
-                return False
-        return True
-
-
-DATA_TYPES = ("image", "image_3d", "video", "lidar", "mcap", "splat")
-VISIBILITIES = ("private", "public", "unlisted")
-
-DATASETS = Resource(
-    "datasets",
-    "Dataset",
-    list_path="/datasets",
-    item_path="/datasets/{uid}",
-    scope="datasets.read",
-    fields={
-        "name": Field(required=True, max_length=255),
-        "slug": Field(required=True, max_length=100),
-        "data_type": Field(required=True, choices=DATA_TYPES),
-        "visibility": Field(default="private", choices=VISIBILITIES),
-        "is_sequence": Field(bool, default=False),
-        "metadata": Field(dict, default=dict),
-        "owner_name": Field(),
-        "provider_config": Field(dict),
-    },
-    filters={"name": "contains", "data_type": "exact", "status": "exact", "visibility": "exact"},
-)
-EXPORTS = Resource(
-    "exports",
-    "Export",
-    list_path="/exports",
-    item_path="/exports/{uid}",
-    scope="exports.create",
-    filters={"status": "exact"},
-)
-PROJECTS = Resource(
-    "projects",
-    "Project",
-    list_path="/users/me/projects",
-    item_path="/users/me/projects/{uid}",
-    scope="projects.read",
-    filters={"name": "contains", "status": "exact"},
-)
-SLICES = Resource("slices", "Slice", list_path="/slices/{owner}/list", numbered=True, scope="datasets.read")
-ORGANIZATIONS = Resource("organizations", "Organization", list_path="/organizations", numbered=True)
-RESOURCES = {kind.name: kind for kind in (DATASETS, EXPORTS, PROJECTS, SLICES, ORGANIZATIONS)}
+from airflow_provider_avala.emulator.resources import RESOURCES
+from airflow_provider_avala.emulator.schema import Record, Resource
 
 View = Callable[[Record], Json]
-
-
-def timestamp(seconds: float) -> str:
-    """Write unix seconds as the API writes times."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:
     """Write a row as one line of JSONL."""
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def plain_view(record: Record) -> Json:
-    """Show a record: private fields (a leading underscore) stay inside, times are text."""
-    shown = {name: value for name, value in record.items() if not name.startswith("_")}
-    for name in ("created_at", "updated_at"):
-        shown[name] = timestamp(shown[name])
-    return shown
 
 
 class Store:
@@ -199,6 +50,15 @@ class Store:
             self.tables[kind.name][record["uid"]] = record
             return record
 
+    def remove(self, kind: Resource, uid: str) -> None:
+        """Forget a record and everything that is a part of it."""
+        with self.lock:
+            self.tables[kind.name].pop(uid, None)
+            for part in RESOURCES.values():
+                if kind.name in [link.table for link in part.parents]:
+                    for record in self.among(part, **{f"_{kind.name}": uid}):
+                        self.remove(part, record["uid"])
+
     def find(self, kind: Resource, uid: str) -> Record:
         """Return the live record.
 
@@ -214,20 +74,41 @@ class Store:
         with self.lock:
             return isinstance(uid, str) and uid in self.tables[kind.name]
 
+    def among(self, kind: Resource, **fields: Any) -> list[Record]:
+        """Return the records with these values, oldest first."""
+        with self.lock:
+            records = list(self.tables[kind.name].values())
+        if not fields:
+            return records
+        return [
+            record for record in records if all(record.get(name) == value for name, value in fields.items())
+        ]
+
     def first(self, kind: Resource, **fields: Any) -> Record | None:
         """Return the oldest record with these values, if any."""
-        with self.lock:
-            for record in self.tables[kind.name].values():
-                if all(record.get(name) == value for name, value in fields.items()):
-                    return record
-        return None
+        return next(iter(self.among(kind, **fields)), None)
 
-    def listing(self, kind: Resource, query: Mapping[str, str], view: View = plain_view) -> Listing:
-        """Show all records that pass the filters of the query."""
-        with self.lock:
-            shown = [(record["_position"], view(record)) for record in self.tables[kind.name].values()]
-        kept = [(position, resource) for position, resource in shown if kind.admits(resource, query)]
-        return Listing([position for position, _ in kept], lambda index: kept[index][1])
+    def listing(
+        self, kind: Resource, query: Mapping[str, str], view: View | None = None, **fields: Any
+    ) -> Listing:
+        """Show the records with these values that pass the filters of the query, in the order that it asks for."""
+        view, wanted = view or kind.show, kind.filters_of(query)
+        records = self.among(kind, **fields)
+        if wanted:
+            records = [record for record in records if kind.admits(view(record), wanted)]
+        ordering = query.get("ordering", "")
+        name = ordering.removeprefix("-")
+        if name not in kind.orderings or ordering == "-created_at":
+            return Listing([record["_position"] for record in records], lambda index: view(records[index]))
+        # A page is rendered from its end, so the order is turned round here. Positions of an order by creation
+        # stay with their records when more arrive; those of any other order are ranks.
+        if name == "created_at":
+            records.reverse()
+            return Listing([-record["_position"] for record in records], lambda index: view(records[index]))
+        records.sort(
+            key=lambda record: _sortable(view(record).get(name)), reverse=not ordering.startswith("-")
+        )
+        return Listing(range(len(records)), lambda index: view(records[index]))
 
     def append_rows(self, dataset: str, rows: list[bytes]) -> int:
         """Add the rows of one upload, all of them at once, and return the new total."""
@@ -241,3 +122,9 @@ class Store:
         """Return the first ``count`` rows of a dataset (default: all), as JSON text."""
         with self.lock:
             return self.rows.get(dataset, [])[:count]
+
+
+def _sortable(value: Any) -> tuple[bool, float, str]:
+    if isinstance(value, int | float):
+        return True, float(value), ""
+    return value is not None, 0.0, "" if value is None else str(value).lower()

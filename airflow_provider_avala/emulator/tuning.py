@@ -23,7 +23,9 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     "page_limit": (int,),
     "download": (str,),
     "strict_slash": (bool,),
+    "strict": (bool,),
     "strict_exports": (bool,),
+    "auto_label_seconds": (int, float),
     "honour_idempotency_key": (bool,),
 }
 
@@ -66,7 +68,9 @@ def _followers(emulator: Emulator) -> dict[str, Callable[[Any], None]]:
     return {
         "dataset_seconds": lambda value: setattr(emulator, "dataset_seconds", value),
         "export_seconds": lambda value: setattr(options, "seconds", value),
+        "auto_label_seconds": lambda value: setattr(emulator, "auto_label_seconds", value),
         "max_exports": lambda value: setattr(options, "max_running", value),
+        "strict": lambda value: setattr(options, "strict", value),
         "strict_exports": lambda value: setattr(options, "strict", value),
         "url_seconds": lambda value: setattr(storage, "url_seconds", value),
     }
