@@ -115,7 +115,7 @@ def test_the_control_endpoint_switches_scenarios_and_settings(start, clock):
         ({"scenario": "none"}, "scenario='none': say one of"),
         (
             {"settings": {"api_key": "x"}},
-            "api_key: not a setting that can be changed; there are dataset_seconds",
+            "api_key: not a setting that can be changed; there are auto_label_seconds, dataset_seconds",
         ),
         ({"settings": {"page_limit": "7"}}, "page_limit='7': must be int"),
         ({"settings": {"page_limit": True}}, "page_limit=True: must be int"),
