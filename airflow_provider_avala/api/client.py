@@ -241,6 +241,8 @@ class AvalaClient:
             unpack=unpack,
             deliver=deliver,
             max_retry_seconds=self.settings.max_retry_seconds,
+            clock=self._clock,
+            chance=self._chance,
         )
 
     def export_file_name(self, export_id: str) -> str:

@@ -96,8 +96,13 @@ def unpack(archive: Path, folder: Path, limits: Limits = LIMITS) -> int:
                 raise AvalaDownloadError(f"the zip is not unpacked: {excess}", fatal=True)
             members = plan(source.infolist())
             folder.mkdir()
-            for member in members:
-                _write(source, member, folder / member.path)
+            try:
+                for member in members:
+                    _write(source, member, folder / member.path)
+            except OSError as error:
+                needed = sum(member.info.file_size for member in members)
+                words = f"{error.strerror or error} (unpacked, the zip has {needed} bytes)"
+                raise OSError(error.errno, words, str(folder)) from error
             return len(members)
     except (AvalaDownloadError, OSError):
         raise

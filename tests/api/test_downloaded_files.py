@@ -10,8 +10,9 @@ import sys
 import textwrap
 import zipfile
 from base64 import b64encode
-from hashlib import md5, sha256
+from hashlib import md5, sha1, sha256, sha512
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -21,7 +22,7 @@ from airflow_provider_avala.api.errors import (
 )
 from airflow_provider_avala.api.partfile import PartFile
 from airflow_provider_avala.api.targets import target_in
-from tests.api.export_server import DATA, ROOT, SIGNATURE, fetch, leftovers, serve
+from tests.api.export_server import DATA, ROOT, SIGNATURE, fetch, in_turn, leftovers, serve
 from tests.api.loopback import Server
 
 
@@ -97,6 +98,12 @@ def test_a_zip_is_checked_whatever_its_name(target):
         lambda data: {"Content_MD5": b64encode(md5(data).digest()).decode()},
         lambda data: {"x_goog_hash": "crc32c=AAAAAA==, md5=" + b64encode(md5(data).digest()).decode()},
         lambda data: {"x_amz_checksum_sha256": b64encode(sha256(data).digest()).decode()},
+        lambda data: {"x_amz_checksum_sha1": b64encode(sha1(data).digest()).decode()},
+        lambda data: {"x_amz_checksum_crc32": b64encode(crc32(data).to_bytes(4, "big")).decode()},
+        lambda data: {"Digest": "SHA-256=" + b64encode(sha256(data).digest()).decode()},
+        lambda data: {"Digest": "unixsum=30637, MD5=" + b64encode(md5(data).digest()).decode()},
+        lambda data: {"Repr_Digest": f"sha-512=:{b64encode(sha512(data).digest()).decode()}:"},
+        lambda data: {"Content_Digest": f"sha-256=:{b64encode(sha256(data).digest()).decode()}:"},
     ],
 )
 def test_announced_checksums_are_checked(target, headers, good):
@@ -111,10 +118,40 @@ def test_announced_checksums_are_checked(target, headers, good):
     assert leftovers(target.parent) == []
 
 
-@pytest.mark.parametrize("value", ["", "nonsense", "AAAA", "abc-3", "=="])
+@pytest.mark.parametrize("value", ["", "nonsense", "AAAA", "abc-3", "==", "sha-256", "sha-256=:é:", ",=,:;"])
 def test_checksums_that_make_no_sense_are_passed_over(target, value):
-    with Server(serve(x_amz_checksum_sha256=value, Content_MD5=value)) as server:
+    names = (
+        "x_amz_checksum_sha256",
+        "x_amz_checksum_crc32",
+        "Content_MD5",
+        "Digest",
+        "Repr_Digest",
+        "x_goog_hash",
+    )
+    with Server(serve(**dict.fromkeys(names, value))) as server:
         fetch(server, target)
+
+
+def test_the_checksum_of_a_whole_answer_holds_for_the_rest_that_another_process_adds(target):
+    """The rest comes without any checksum."""
+    announced = {"Content_MD5": b64encode(md5(OTHER).digest()).decode()}
+    gone = in_turn(serve(cuts=[600_000], **announced), lambda exchange, seen, number: exchange.reset())
+    with Server(gone) as server:
+        with pytest.raises(AvalaDownloadError, match="goes on from there"):
+            fetch(server, target)
+        server.respond = serve()
+        with pytest.raises(AvalaDownloadError, match="md5 checksum of the file is not the one"):
+            fetch(server, target)
+
+    assert server.seen[-1].headers["Range"] == "bytes=600000-"
+    assert leftovers(target.parent) == []
+
+
+def test_an_etag_is_no_checksum(target):
+    with Server(serve(etag=f'"{md5(OTHER).hexdigest()}"')) as server:
+        fetch(server, target)
+
+    assert target.read_bytes() == DATA
 
 
 def test_a_length_that_is_too_small_is_noticed(target):
