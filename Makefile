@@ -29,8 +29,8 @@ types: venv  ## Check types, strictly
 	$(BIN)/mypy
 	$(BIN)/mypy --follow-imports silent -p scripts
 
-test-api: venv-api  ## The API layer and the emulator, where no Airflow is installed
-	.venv-api/bin/python $(PYTEST) tests/api tests/emulator
+test-api: venv-api  ## The API layer and the emulator, where no Airflow is installed, and Avala's own SDK on it
+	.venv-api/bin/python $(PYTEST) tests/api tests/emulator tests/sdk
 
 test-airflow3: venv  ## All tests on Airflow 3.3.2
 	$(BIN)/python $(PYTEST)

@@ -266,7 +266,7 @@ class Contents:
         """
         given = {**{name: rule.initial() for name, rule in row.fields.items()}, **_with_uid(fields)}
         for link in row.parents:
-            given[f"_{link.table}"] = given.get(link.table.removesuffix("s"))
+            given.setdefault(f"_{link.table}", given.get(link.table.removesuffix("s")))
         if "slug" in row.fields and not given["slug"]:
             taken = {record.get("slug") for record in self.store.among(row)}
             given["slug"] = slugify(str(given["name"]), taken.__contains__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from typing import Any
@@ -14,8 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_provider_avala.emulator.emulator import Emulator
 from airflow_provider_avala.emulator.faults import CONSTRUCTORS
+from airflow_provider_avala.emulator.manual_uploads import StoredFile
 from airflow_provider_avala.emulator.recorder import KEY_HEADER, RequestRecord
 from airflow_provider_avala.emulator.scenarios import find_scenario, play
+from airflow_provider_avala.emulator.seedfiles import read_seed
+from airflow_provider_avala.emulator.seeding import plant
 from airflow_provider_avala.emulator.tuning import tune
 
 ORDER_KEYS = ("method", "times", "origin", "skip", "every")
@@ -29,6 +33,16 @@ def record_view(record: RequestRecord) -> dict[str, Any]:
     }
     shown["query"] = dict(record.query)
     return {**shown, "body": record.body.decode("utf-8", "replace"), "json": record.json}
+
+
+def file_view(file: StoredFile) -> dict[str, Any]:
+    """Show a file that a managed upload has stored, by what tells whether it arrived whole."""
+    return {
+        "size": file.size,
+        "received": len(file.content),
+        "sha256": hashlib.sha256(file.content).hexdigest(),
+        "content_type": file.content_type,
+    }
 
 
 class LoopbackOnly:
@@ -85,7 +99,23 @@ def build_control(emulator: Emulator) -> ASGIApp:
             return JSONResponse({"detail": f"{type(error).__name__}: {error}"}, 400)
         return JSONResponse({"ordered": True}, 201)
 
+    async def seed(request: Request) -> Response:
+        content = await request.json()
+        try:
+            if not isinstance(content, dict):
+                raise ValueError('must map resources to lists, such as {"datasets": [...]}')
+            uids = plant(emulator, read_seed(content))
+        except ValueError as error:
+            return JSONResponse({"detail": str(error)}, 400)
+        return JSONResponse(uids, 201)
+
+    async def files(request: Request) -> Response:
+        found = emulator.files
+        return JSONResponse({key: file_view(found[key]) for key in sorted(found)})
+
     routes = [
+        Route("/__emulator__/seed", seed, methods=["POST"]),
+        Route("/__emulator__/files", files, methods=["GET"]),
         Route("/__emulator__/state", state, methods=["GET", "POST"]),
         Route("/__emulator__/requests", requests, methods=["GET", "DELETE"]),
         Route("/__emulator__/faults", faults, methods=["POST", "DELETE"]),

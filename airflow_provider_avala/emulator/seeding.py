@@ -16,6 +16,7 @@ An entry names others by their ``uid``, ``slug`` or ``name``, in the seed or amo
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from collections.abc import Iterator, Mapping
@@ -30,11 +31,17 @@ from airflow_provider_avala.emulator.seedfiles import Seed
 if TYPE_CHECKING:
     from airflow_provider_avala.emulator.contents import Contents
 
-EXPORT_STATES = ("requested", "pending", "processing", "exported", "completed", "failed")
-DATASET_STATES = ("creating", "created")
-STATES = {"exports": EXPORT_STATES, "datasets": DATASET_STATES}
 NAMES = ("uid", "slug", "name")  # by which an entry can be referred to
 NAMESPACE = uuid.UUID("0a7a1a00-0000-5000-8000-000000000000")
+BESIDE = {  # what an entry may say besides the fields that the API shows
+    "datasets": ("rows", "rows_file"),
+    "exports": ("seconds",),
+    "slices": ("datasets",),
+    "sequences": ("dataset",),
+}
+COMPLETED = ("datasets", "projects", "exports", "slices", "members")  # what is missing is made up
+REFERENCES = {"subscription": "webhooks", "registration": "agents"}
+NO_REFERENCES = {("slices", "organization")}  # holds a slug
 
 
 @dataclass(frozen=True)
@@ -49,20 +56,26 @@ class Entry:
     fields: Record
 
 
-def plant(emulator: Contents, seed: Seed) -> None:
+def plant(emulator: Contents, seed: Seed) -> dict[str, list[str]]:
     """Put what a seed describes into an emulator.
 
+    :return: table -> the uids of its entries, in the order of the seed.
     :raises ValueError: names the place and what is wrong there; the emulator may hold a part of the seed then.
     """
-    entries = [*_entries(seed)]
+    entries = [*_entries(emulator, seed)]
     directory = _directory(emulator, entries)
     resolved = [_resolve(entry, directory) for entry in entries]
     # Rows are counted when an export is added, and projects and slices are how it finds them.
-    for entry in sorted(resolved, key=lambda entry: entry.kind.name == "exports"):
+    # Parents come before their parts.
+    for entry in sorted(resolved, key=lambda entry: (entry.kind.name == "exports", len(entry.kind.parents))):
         _insert(emulator, seed, entry)
+    planted: dict[str, list[str]] = {}
+    for entry in entries:
+        planted.setdefault(entry.kind.name, []).append(entry.fields["uid"])
+    return planted
 
 
-def _entries(seed: Seed) -> Iterator[Entry]:
+def _entries(emulator: Contents, seed: Seed) -> Iterator[Entry]:
     for table, entries in seed.content.items():
         if table not in RESOURCES:
             raise ValueError(f"{seed.source}: {table!r} is no resource; there are {', '.join(RESOURCES)}")
@@ -72,26 +85,40 @@ def _entries(seed: Seed) -> Iterator[Entry]:
             place = f"{seed.source}: {table}[{index}]"
             if not isinstance(fields, Mapping):
                 raise ValueError(f"{place}: must be an object with fields, such as 'name'")
-            yield Entry(RESOURCES[table], place, _checked(RESOURCES[table], place, fields, index))
+            checked = _checked(RESOURCES[table], place, fields)
+            yield Entry(RESOURCES[table], place, {"uid": _free_uid(emulator, table, index), **checked})
 
 
-def _checked(kind: Resource, place: str, given: Mapping[str, Any], index: int) -> Record:
+def _free_uid(emulator: Contents, table: str, index: int) -> str:
+    """Make up a uid: the same in every run for the same place, and not one that there is."""
+    taken = emulator.store.tables[table]
+    numbers = itertools.count(len(taken) + index)
+    uids = (str(uuid.uuid5(NAMESPACE, f"{table}/{number}")) for number in numbers)
+    return next(uid for uid in uids if uid not in taken)
+
+
+def _checked(kind: Resource, place: str, given: Mapping[str, Any]) -> Record:
     fields = dict(given)
+    parents = tuple(_singular(link.table) for link in kind.parents)
+    known = ("uid", *kind.fields, *BESIDE.get(kind.name, ()), *parents)
     for name, value in fields.items():
-        if not isinstance(name, str) or name.startswith("_"):
-            raise ValueError(f"{place}: {name!r} is no name for a field")
-        rule = kind.fields.get(name)
-        problem = rule.problem(value) if rule is not None and rule.access != "read" else None
+        if name not in known:
+            raise ValueError(f"{place}: unknown field {name!r}; there are {', '.join(sorted(set(known)))}")
+        problem = kind.fields[name].problem(value) if name in kind.fields else None
         if problem:
             raise ValueError(f"{place}.{name}: {problem}")
     for name in NAMES:
         if name in fields and not (isinstance(fields[name], str) and fields[name]):
             raise ValueError(f"{place}.{name}: must be text, and not empty")
-    states = STATES.get(kind.name)
-    if states and fields.get("status", states[0]) not in states:
-        raise ValueError(f"{place}.status: must be one of {', '.join(states)}")
-    fields.setdefault("uid", str(uuid.uuid5(NAMESPACE, f"{kind.name}/{index}")))
+    needed = [name for name, rule in kind.fields.items() if rule.required and rule.access in ("rw", "write")]
+    for name in (*parents, *([] if kind.name in COMPLETED else needed)):
+        if name not in fields:
+            raise ValueError(f"{place}.{name}: This field is required.")
     return fields
+
+
+def _singular(table: str) -> str:
+    return table.removesuffix("s")
 
 
 Directory = dict[str, dict[str, list[str]]]  # table -> what it is called -> uids
@@ -118,18 +145,17 @@ def _register(names: dict[str, list[str]], record: Mapping[str, Any]) -> None:
 def _resolve(entry: Entry, directory: Directory) -> Entry:
     fields = dict(entry.fields)
     for name, value in fields.items():
-        table, many = (name, True) if name in directory else (f"{name}s", False)
-        if table not in directory or value is None or isinstance(value, Mapping):
+        place, table = f"{entry.place}.{name}", REFERENCES.get(name, f"{name}s")
+        if value is None or (entry.kind.name, name) in NO_REFERENCES:
             continue
-        if many:
+        if name in directory:
             if not isinstance(value, list):
-                raise ValueError(f"{entry.place}.{name}: must be a list of {table}")
+                raise ValueError(f"{place}: must be a list of {name}")
             fields[name] = [
-                _look_up(directory, table, called, f"{entry.place}.{name}[{index}]")
-                for index, called in enumerate(value)
+                _look_up(directory, name, called, f"{place}[{index}]") for index, called in enumerate(value)
             ]
-        else:
-            fields[name] = _look_up(directory, table, value, f"{entry.place}.{name}")
+        elif table in directory and not isinstance(value, Mapping):
+            fields[name] = _look_up(directory, table, value, place)
     return Entry(entry.kind, entry.place, fields)
 
 
@@ -141,7 +167,7 @@ def _look_up(directory: Directory, table: str, called: Any, place: str) -> str:
     if found:
         raise ValueError(f"{place}: {called!r} is the name of {len(found)} {table}; say which by uid or slug")
     known = ", ".join(sorted(names)) or "none"
-    raise ValueError(f"{place}: there is no {table[:-1]} {called!r}; there are {known}")
+    raise ValueError(f"{place}: there is no {_singular(table)} {called!r}; there are {known}")
 
 
 def _insert(emulator: Contents, seed: Seed, entry: Entry) -> None:
@@ -155,6 +181,10 @@ def _insert(emulator: Contents, seed: Seed, entry: Entry) -> None:
                 emulator.add_project(fields.pop("name", "Project"), **fields)
             case "exports":
                 emulator.add_export(**fields)
+            case "sequences":
+                emulator.add_sequence(fields.pop("dataset"), **fields)
+            case "members":
+                emulator.add_member(fields.pop("organization"), **fields)
             case _:
                 emulator.add(entry.kind, **fields)
     except TypeError as error:

@@ -22,6 +22,8 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     "max_body_bytes": (int,),
     "page_limit": (int,),
     "download": (str,),
+    "upload_mode": (str,),
+    "upload_quota": (int,),
     "strict_slash": (bool,),
     "strict": (bool,),
     "strict_exports": (bool,),
@@ -65,6 +67,7 @@ def _check(name: str, value: Any) -> None:
 def _followers(emulator: Emulator) -> dict[str, Callable[[Any], None]]:
     """Map the settings that live on elsewhere to what carries them there."""
     options, storage = emulator.export_service.options, emulator.storage_options
+    uploads = emulator.upload_options
     return {
         "dataset_seconds": lambda value: setattr(emulator, "dataset_seconds", value),
         "export_seconds": lambda value: setattr(options, "seconds", value),
@@ -73,4 +76,6 @@ def _followers(emulator: Emulator) -> dict[str, Callable[[Any], None]]:
         "strict": lambda value: setattr(options, "strict", value),
         "strict_exports": lambda value: setattr(options, "strict", value),
         "url_seconds": lambda value: setattr(storage, "url_seconds", value),
+        "upload_mode": lambda value: setattr(uploads, "mode", value),
+        "upload_quota": lambda value: setattr(uploads, "quota", value),
     }

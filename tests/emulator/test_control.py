@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import pytest
 import requests
 
 from airflow_provider_avala.emulator import SEED_DATASET_ID, SEED_PROJECT_ID
 from airflow_provider_avala.emulator.control import LoopbackOnly
+from airflow_provider_avala.emulator.manual_uploads import StoredFile
 
 
 @pytest.fixture
@@ -101,3 +103,46 @@ def test_only_this_machine_may_use_it(host, passed):
     asyncio.run(LoopbackOnly(app)(scope, receive, send))
     assert bool(calls) == passed
     assert passed or sent[0]["status"] == 403
+
+
+def test_more_can_be_planted_while_it_runs(control):
+    avala, _, ask = control
+    for _ in range(2):
+        reply = ask("POST", "/seed", json={"datasets": [{"name": "Later"}], "projects": [{"name": "P"}]})
+        assert reply.status_code == 201
+        planted = reply.json()
+        assert planted == {
+            "datasets": [avala.datasets[-1]["id"]],
+            "projects": [avala.projects[-1]["id"]],
+        }
+        avala.reset()
+        avala.add_dataset("Other")
+
+
+@pytest.mark.parametrize(
+    ("seed", "problem"),
+    [
+        ([], "must map resources to lists"),
+        ({"datasets": [{"name": 1}]}, "seed: datasets[0].name: Not a valid"),
+    ],
+)
+def test_a_seed_that_makes_no_sense_is_refused(control, seed, problem):
+    _, _, ask = control
+    reply = ask("POST", "/seed", json=seed)
+    assert reply.status_code == 400
+    assert reply.json()["detail"].startswith(problem)
+
+
+def test_the_files_of_managed_uploads_are_listed_with_their_digests(control):
+    avala, _, ask = control
+    assert ask("GET", "/files").json() == {}
+    content = b"bytes of a picture"
+    avala.manual_uploads.keep("__u__=/me/D/a.jpg", StoredFile(content, len(content), "image/jpeg"))
+    assert ask("GET", "/files").json() == {
+        "__u__=/me/D/a.jpg": {
+            "size": 18,
+            "received": 18,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "content_type": "image/jpeg",
+        }
+    }

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_avala.emulator import SEED_DATASET_ID, SEED_ORGANIZATION_ID, running_emulator
+from tests.emulator.support import eventually
 
 SEED = {
     "organizations": [{"name": "Acme", "slug": "acme"}],
@@ -84,6 +85,34 @@ def test_a_seed_file_is_planted_with_its_references(start, clock, folder, name):
     assert sorted(slugs) == ["acme", "emulator"]
 
 
+def test_parts_name_their_parents(start):
+    avala, client = start(
+        seed={
+            "quality_targets": [{"project": "Cars", "name": "Q", "metric": "m", "threshold": 0.5}],
+            "projects": [{"name": "Cars"}],
+            "tasks": [{"name": "box", "status": "completed", "project": "Cars"}],
+            "sequences": [{"dataset": "lidar", "key": "drive", "frames": [{"key": "f"}]}],
+            "datasets": [{"name": "L", "slug": "lidar", "data_type": "lidar"}],
+            "members": [{"organization": "Emulator", "username": "ada", "role": "admin"}],
+            "webhooks": [{"target_url": "http://127.0.0.1:1/", "events": ["export.failed"]}],
+            "slices": [{"name": "All of it", "datasets": ["lidar"], "organization": "emulator"}],
+        }
+    )
+    [cars] = [project["id"] for project in avala.projects if project["name"] == "Cars"]
+
+    def listed(path):
+        return client.get(path).json()["results"]
+
+    [target] = listed(f"/projects/{cars}/quality-targets/")
+    assert (target["name"], target["operator"], target["is_active"]) == ("Q", "gte", True)
+    assert [task["status"] for task in listed(f"/tasks/?project={cars}")] == ["completed"]
+    assert [row["number_of_frames"] for row in listed("/datasets/emulator/lidar/sequences/")] == [1]
+    assert listed("/organizations/emulator/members/?role=admin")[0]["username"] == "ada"
+    assert [row["name"] for row in listed("/slices/emulator/list/")] == ["All of it", "Seed slice"]
+    avala.fail_export(avala.add_export())
+    eventually(lambda: listed("/webhook-deliveries/")[0]["attempts"] == 1)
+
+
 def test_a_reset_goes_back_to_the_seed(start, folder):
     avala, _ = start(seed=folder / "seed.yaml")
     before = [row["id"] for row in avala.datasets]
@@ -120,8 +149,11 @@ def test_an_empty_file_plants_nothing(start, tmp_path):
         ({"datasets": {}}, "seed: datasets: must be a list of entries"),
         ({"datasets": ["x"]}, "seed: datasets[0]: must be an object with fields"),
         ({"datasets": [{}, {"name": 7}]}, "seed: datasets[1].name: Not a valid string."),
-        ({"datasets": [{"_pinned": "x"}]}, "seed: datasets[0]: '_pinned' is no name for a field"),
-        ({"datasets": [{"status": "done"}]}, "seed: datasets[0].status: must be one of creating, created"),
+        (
+            {"datasets": [{"_pinned": "x"}]},
+            "seed: datasets[0]: unknown field '_pinned'; there are annotations_count, ",
+        ),
+        ({"datasets": [{"status": "done"}]}, 'seed: datasets[0].status: "done" is not a valid choice.'),
         ({"datasets": [{"data_type": "tape"}]}, 'seed: datasets[0].data_type: "tape" is not a valid choice.'),
         ({"datasets": [{"rows": "a"}]}, "seed: datasets[0].rows: must be a list of objects"),
         ({"datasets": [{"rows": [{}, 1]}]}, "seed: datasets[0].rows[1]: must be an object"),
@@ -129,15 +161,26 @@ def test_an_empty_file_plants_nothing(start, tmp_path):
         ({"datasets": [{"uid": ""}]}, "seed: datasets[0].uid: must be text, and not empty"),
         ({"datasets": [{"uid": "a"}, {"uid": "a"}]}, "seed: datasets[1].uid: 'a' is taken"),
         ({"datasets": [{"uid": SEED_DATASET_ID}]}, f"seed: datasets[0].uid: '{SEED_DATASET_ID}' is taken"),
-        ({"organizations": [{"uid": SEED_ORGANIZATION_ID}]}, "seed: organizations[0].uid: "),
-        ({"exports": [{"status": "done"}]}, "seed: exports[0].status: must be one of requested, "),
+        ({"organizations": [{"name": "O", "uid": SEED_ORGANIZATION_ID}]}, "seed: organizations[0].uid: "),
+        ({"datasets": [{"uid": 7}]}, "seed: datasets[0].uid: must be text, and not empty"),
+        ({"projects": [{"dataset": []}]}, "seed: projects[0]: unknown field 'dataset'; there are datasets, "),
+        ({"quality_targets": [{"name": "Q"}]}, "seed: quality_targets[0].project: This field is required."),
+        (
+            {"webhooks": [{"events": ["export.failed"]}]},
+            "seed: webhooks[0].target_url: This field is required.",
+        ),
+        (
+            {"tasks": [{"status": "pending", "project": "lost"}]},
+            "seed: tasks[0].project: there is no project 'lost'",
+        ),
+        ({"exports": [{"status": "done"}]}, 'seed: exports[0].status: "done" is not a valid choice.'),
         (
             {"projects": [{"name": "P", "datasets": ["Seed dataset", "lost"]}]},
             "seed: projects[0].datasets[1]: there is no dataset 'lost'; there are 0a7a1a00-",
         ),
         (
             {"projects": [{"datasets": "Seed dataset"}]},
-            "seed: projects[0].datasets: must be a list of datasets",
+            "seed: projects[0].datasets: Not a valid list of items.",
         ),
         (
             {

@@ -1,0 +1,1 @@
+"""The official SDK, unmodified, as the client of the emulator. Nothing here needs Airflow."""

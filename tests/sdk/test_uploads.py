@@ -1,0 +1,225 @@
+"""Managed uploads by the unmodified SDK: every form, and the bytes really move.
+
+The SDK sends files to a few hosts only. A proxy with a throw-away CA stands in for one of them, and the
+emulator's storage is behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from pathlib import Path
+
+import avala
+import avala.errors
+import pytest
+
+from airflow_provider_avala.emulator import SEED_ORGANIZATION_ID, SEED_OWNER, SEED_USER_ID
+from tests.sdk.conftest import running_command
+from tests.sdk.control import Control
+from tests.sdk.facade import Facade, covers
+from tests.sdk.tls_proxy import HOST, make_certificates, proxying
+
+FILES = {"a.jpg": b"\xff\xd8 first", "night/b.jpg": b"\xff\xd8 second" * 1000, "notes.txt": b"not indexed"}
+MIB = 1024**2
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """An emulator that hands out targets at the SDK's own upload host, and the proxy that leads there."""
+    folder = tmp_path_factory.mktemp("uploads")
+    ca_file, certificate = make_certificates(folder)
+    with (
+        running_command(folder, "--public-storage-url", f"https://{HOST}") as ready,
+        proxying(certificate, ready["storage_url"]) as proxy,
+    ):
+        yield ready, proxy, ca_file
+
+
+@pytest.fixture
+def control(site) -> Control:
+    control = Control(site[0]["base_url"])
+    control.turn(reset=True, settings={"dataset_seconds": 0, "upload_mode": "put", "upload_quota": 10**9})
+    return control
+
+
+@pytest.fixture
+def proxy(site, monkeypatch):
+    """The proxy, which the SDK is led to by the environment alone."""
+    _, proxy, ca_file = site
+    for name, value in {
+        "AVALA_ALLOW_INSECURE_BASE_URL": "true",
+        "HTTPS_PROXY": proxy.url,
+        "NO_PROXY": "localhost,127.0.0.1",
+        "SSL_CERT_FILE": str(ca_file),
+    }.items():
+        monkeypatch.setenv(name, value)
+    proxy.asked.clear()
+    return proxy
+
+
+@pytest.fixture
+def sync_sdk(request, site, control, proxy):
+    called: set[str] = set()
+    with avala.Client(api_key=site[0]["api_key"], base_url=site[0]["base_url"]) as client:
+        yield Facade(client, called, None)
+    missed = getattr(request.function, "covers", set()) - called
+    assert not missed, f"declared as covered, and not called: {sorted(missed)}"
+
+
+@pytest.fixture
+def source(tmp_path) -> Path:
+    for name, content in FILES.items():
+        file = tmp_path / "source" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def name() -> str:
+    """A name of its own for each dataset: checkpoints are kept by it."""
+    return f"Streets {uuid.uuid4().hex[:8]}"
+
+
+def stored(control: Control, prefix: str) -> dict[str, str]:
+    """Return the digests of the files under a prefix, by path."""
+    files = control.files()
+    return {key.removeprefix(prefix): files[key]["sha256"] for key in files if key.startswith(prefix)}
+
+
+def digests(files: dict[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
+@pytest.mark.parametrize("mode", ["put", "multipart"])
+@covers("datasets.create_from_local", "datasets.list_items", "datasets.get_health")
+def test_a_folder_becomes_a_dataset(sync_sdk, control, proxy, source, name, mode):
+    control.turn(settings={"upload_mode": mode})
+    progress = {}
+    made = sync_sdk.datasets.create_from_local(
+        source=str(source),
+        name=name,
+        slug="streets",
+        data_type="image",
+        wait=True,
+        on_progress=progress.__setitem__,
+    )
+    assert (made.name, made.status, made.item_count, made.data_type) == (name, "created", 2, "image")
+    assert stored(control, f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
+    assert progress == {name: len(content) for name, content in FILES.items()}
+    assert set(proxy.asked) == {f"{HOST}:443"}
+    assert len(control.requests("POST", "/datasets/manual-upload/uploads/")) == (3 if mode == "put" else 6)
+    keys = [item.key for item in sync_sdk.datasets.list_items(SEED_OWNER, "streets")]
+    assert sorted(keys) == ["a.jpg", "night/b.jpg"]
+    assert sync_sdk.datasets.get_health(SEED_OWNER, "streets").ingest_ok
+
+
+@covers("datasets.create_from_local")
+def test_a_large_file_goes_up_in_parts(sync_sdk, control, tmp_path, name):
+    control.turn(settings={"upload_mode": "multipart"})
+    content = bytes(range(256)) * (11 * MIB // 256) + b"the end"
+    (tmp_path / "drive.mcap").write_bytes(content)
+    made = sync_sdk.datasets.create_from_local(
+        source=str(tmp_path / "drive.mcap"), name=name, slug="drive", data_type="mcap", wait=True
+    )
+    assert made.item_count == 1
+    assert stored(control, f"__u__=/{SEED_USER_ID}/{name}/") == digests({"drive.mcap": content})
+    asked = [
+        r["json"]["part_numbers"]
+        for r in control.requests("POST", "/datasets/manual-upload/uploads/")
+        if r["json"]
+    ]
+    assert sorted(asked) == [[1], [2], [3]]
+
+
+@covers("datasets.upload_files", "datasets.create_from_manual_upload")
+def test_a_client_of_the_older_protocol_sends_forms(sync_sdk, control, source, name):
+    files = [(str(source / path), path) for path in FILES]
+    sent = sync_sdk.datasets.upload_files(dataset_name=name, files=files)
+    assert sent == sum(map(len, FILES.values()))
+    assert stored(control, f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
+    assert all(
+        "upload_protocol_version" not in r["json"]
+        for r in control.requests("POST", "/datasets/manual-upload/")
+    )
+    made = sync_sdk.datasets.create_from_manual_upload(name=name, slug="forms", data_type="image")
+    assert (made.status, made.item_count) == ("creating", 0)
+    assert sync_sdk.datasets.get(made.uid).item_count == 2
+
+
+@covers("datasets.create_from_local")
+def test_version_2_clients_take_forms_too(sync_sdk, control, source, name):
+    control.turn(settings={"upload_mode": "post"})
+    made = sync_sdk.datasets.create_from_local(
+        source=str(source), name=name, slug="forms", data_type="image", wait=True
+    )
+    assert made.item_count == 2
+    assert stored(control, f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
+
+
+@covers("datasets.create_from_local")
+def test_what_is_complete_already_is_not_sent(sync_sdk, control, proxy, source, name):
+    control.turn(settings={"upload_mode": "complete"})
+    made = sync_sdk.datasets.create_from_local(
+        source=str(source), name=name, slug="complete", data_type="image", wait=True
+    )
+    assert made.item_count == 2
+    assert proxy.asked == []
+
+
+@covers(
+    "datasets.prepare_manual_upload_batch",
+    "datasets.resolve_storage_root",
+    "datasets.upload_files",
+    "datasets.assert_storage_root_unchanged",
+    "datasets.create_from_manual_upload",
+)
+def test_an_organization_uploads_step_by_step_and_resumes(sync_sdk, control, proxy, source, name):
+    datasets, owner = sync_sdk.datasets, {"organization_uid": SEED_ORGANIZATION_ID}
+    root = datasets.resolve_storage_root(SEED_ORGANIZATION_ID)
+    assert root == f"__o__=/{SEED_ORGANIZATION_ID}"
+    batch = datasets.prepare_manual_upload_batch(name, **owner)
+    files = [(str(source / path), path) for path in FILES]
+    options = {"dataset_name": name, "files": files, "dataset_upload_uid": batch, **owner}
+    assert datasets.upload_files(**options) == sum(map(len, FILES.values()))
+    connections, skipped = len(proxy.asked), []
+    assert datasets.upload_files(**options, on_skipped=skipped.append) == 0
+    assert (sorted(skipped), len(proxy.asked)) == (sorted(FILES), connections)
+    datasets.assert_storage_root_unchanged(root, **owner)
+    made = datasets.create_from_manual_upload(
+        name=name, slug="org", data_type="image", dataset_upload_uid=batch, metadata={"a": 1}, **owner
+    )
+    assert datasets.get(made.uid).item_count == 2
+    assert stored(control, f"{root}/{name}/") == digests(FILES)
+
+
+@covers("datasets.manual_upload_quota", "datasets.create_from_local", "datasets.upload_files")
+def test_a_quota_that_is_too_small_is_said_before_and_during_the_upload(sync_sdk, control, source, name):
+    control.turn(settings={"upload_quota": 100})
+    quota = sync_sdk.datasets.manual_upload_quota()
+    assert (quota.used, quota.limit) == (0, 100)
+    for check in (True, False):
+        with pytest.raises(avala.errors.QuotaExceededError) as caught:
+            sync_sdk.datasets.create_from_local(
+                source=str(source), name=name, slug="big", data_type="image", check_quota=check
+            )
+        assert caught.value.limit == 100
+    uploaded = sync_sdk.datasets.upload_files(
+        dataset_name=f"{name} 2", files=[(str(source / "a.jpg"), "a.jpg")]
+    )
+    assert sync_sdk.datasets.manual_upload_quota(organization_uid=SEED_ORGANIZATION_ID).used == 0
+    assert sync_sdk.datasets.manual_upload_quota().used >= uploaded
+
+
+@covers("datasets.create_from_local")
+def test_a_storage_that_fails_once_is_asked_again(sync_sdk, control, source, name, monkeypatch):
+    monkeypatch.setattr("avala._uploads.random.uniform", lambda low, high: low)
+    control.order("status", args={"code": 503}, origin="storage", method="PUT", path="/uploads")
+    made = sync_sdk.datasets.create_from_local(
+        source=str(source), name=name, slug="again", data_type="image", wait=True
+    )
+    assert made.item_count == 2
+    assert stored(control, f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
+    faults = [request["fault"] for request in control.requests("PUT", "/uploads") if request["fault"]]
+    assert faults == ["status"]
