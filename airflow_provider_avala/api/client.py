@@ -29,9 +29,13 @@ from airflow_provider_avala.api.slots import Slots
 from airflow_provider_avala.api.transport import SLOT_TIMEOUT, Answer, SlashRedirect, Transport
 
 if TYPE_CHECKING:
+    import requests
+
     from airflow_provider_avala.api.downloads import DownloadSummary
+    from airflow_provider_avala.api.health import DatasetHealth
     from airflow_provider_avala.api.limiter import LimiterStatus
     from airflow_provider_avala.api.uploads import UploadSummary
+    from airflow_provider_avala.api.wire import Body
 
 Ids = str | Sequence[str]
 
@@ -295,6 +299,58 @@ class AvalaClient:
         :param params: query parameters, for example ``status`` or ``name``.
         """
         return map(Dataset.read, self.paginate("/datasets/", params=params))
+
+    def get_dataset_by_slug(self, owner: str, slug: str) -> Dataset:
+        """Read one dataset.
+
+        :param owner: slug of the organization or handle of the user that owns it.
+        :param slug: its name in URLs.
+        :raises AvalaNotFoundError: if there is none.
+        """
+        return Dataset.read(self.run("GET", f"/datasets/{segment(owner, 'owner')}/{segment(slug, 'slug')}/"))
+
+    def get_dataset_health(self, owner: str, slug: str) -> DatasetHealth:
+        """Read the health report of a dataset.
+
+        :param owner: slug of the organization or handle of the user that owns it.
+        :param slug: its name in URLs.
+        :raises AvalaNotFoundError: if there is none.
+        """
+        from airflow_provider_avala.api.health import DatasetHealth
+
+        endpoint = f"/datasets/{segment(owner, 'owner')}/{segment(slug, 'slug')}/health/"
+        return DatasetHealth.read(self.run("GET", endpoint))
+
+    def create_dataset(
+        self, name: str, slug: str, data_type: str, source: Any, *, concurrency: int = 8, **options: Any
+    ) -> Dataset:
+        """Upload files and make a dataset of them, once, even if the answer gets lost.
+
+        :param name: the dataset's name.
+        :param slug: its name in URLs.
+        :param data_type: ``image``, ``image_3d``, ``lidar``, ``mcap``, ``splat`` or ``video``.
+        :param source: a file, a folder, a pattern, or a list of those; see :func:`.managed_files.find_files`.
+        :param concurrency: files that are uploaded at a time.
+        :param options: further fields, see :class:`.NewDataset`, and what concerns retries, see
+            :class:`.DatasetCreation`.
+        :raises AvalaError: see :mod:`.errors`.
+        """
+        from airflow_provider_avala.api.dataset_creation import CONCERNS_RETRIES, DatasetCreation, NewDataset
+
+        retries = {name: options.pop(name) for name in CONCERNS_RETRIES if name in options}
+        wanted = NewDataset(name=name, slug=slug, data_type=data_type, **options)
+        return DatasetCreation(self, wanted, source, self._clock, self._chance, concurrency, **retries).run()
+
+    def upload_slot(self) -> AbstractContextManager[float]:
+        """Hold one of this host's places for uploads.
+
+        :raises AvalaRateLimitTimeout: if no place was free in time.
+        """
+        return self._upload_slots.hold(SLOT_TIMEOUT)
+
+    def store(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> requests.Response:
+        """See :meth:`.Transport.store`."""
+        return self._transport.store(method, url, headers, body)
 
     def get_project(self, project_id: str) -> Project:
         """Read one project of the key's owner.

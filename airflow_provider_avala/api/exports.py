@@ -134,7 +134,7 @@ class ExportCreation:
                 self.clock.sleep(wait)
                 continue
             except AvalaError as error:
-                if not _outcome_unknown(error):
+                if not outcome_unknown(error):
                     raise
                 lost = error
             log.warning("Whether the export was created is unknown, so it is looked for first: %s", lost)
@@ -188,7 +188,11 @@ class ExportCreation:
         return lost
 
 
-def _outcome_unknown(error: AvalaError) -> bool:
+def outcome_unknown(error: AvalaError) -> bool:
+    """Whether what was asked for may have been done although asking raised this.
+
+    :param error: what was raised.
+    """
     if isinstance(error, AvalaApiError | AvalaConnectionError):
         return failure_of(error).outcome_unknown
     return isinstance(error, AvalaProtocolError)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from urllib3.fields import RequestField
 from urllib3.filepost import choose_boundary
@@ -19,6 +19,7 @@ class MultipartBody:
     :param file_name: the name the server sees.
     :param content_type: the media type of the content.
     :param field: the form field that holds the file.
+    :param fields: further form fields, which stand before it.
     """
 
     def __init__(
@@ -29,13 +30,15 @@ class MultipartBody:
         *,
         content_type: str = "application/x-ndjson",
         field: str = "file",
+        fields: Mapping[str, str] | None = None,
     ) -> None:
         boundary = choose_boundary()
         header = RequestField(name=field, data=b"", filename=file_name)
         header.make_multipart(content_type=content_type)
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self._chunks = chunks
-        self._prefix = f"--{boundary}\r\n{header.render_headers()}".encode()
+        self._prefix = b"".join(_plain(boundary, name, value) for name, value in (fields or {}).items())
+        self._prefix += f"--{boundary}\r\n{header.render_headers()}".encode()
         self._suffix = f"\r\n--{boundary}--\r\n".encode()
         self._length = len(self._prefix) + size + len(self._suffix)
 
@@ -46,3 +49,9 @@ class MultipartBody:
         yield self._prefix
         yield from self._chunks()
         yield self._suffix
+
+
+def _plain(boundary: str, name: str, value: str) -> bytes:
+    header = RequestField(name=name, data=b"")
+    header.make_multipart()
+    return f"--{boundary}\r\n{header.render_headers()}{value}\r\n".encode()

@@ -29,6 +29,7 @@ from airflow_provider_avala.api.errors import (
     AvalaProtocolError,
     error_from_response,
 )
+from airflow_provider_avala.api.presigned import check_storage_url
 from airflow_provider_avala.api.secrets import redact, without_signed_urls
 from airflow_provider_avala.api.settings import Settings, is_loopback, origin
 from airflow_provider_avala.api.wire import Body, Wire
@@ -193,6 +194,19 @@ class Transport:
             path = urlsplit(url).path
             self.budget.take(f"GET {path}", path, poll=False, timeout=SLOT_TIMEOUT)
         return self._wire.send("GET", url, authenticate=own, headers=headers, stream=True)
+
+    def store(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> requests.Response:
+        """Send bytes to a storage host, once and without the key. Neither status nor redirect is judged here.
+
+        :param method: HTTP method.
+        :param url: absolute URL, as Avala handed it out.
+        :param headers: further headers.
+        :param body: the bytes.
+        :raises AvalaConnectionError: no answer arrived.
+        :raises AvalaProtocolError: the URL is not one that bytes may be sent to.
+        """
+        check_storage_url(url, allow_insecure_http=self.settings.allow_insecure_http)
+        return self._wire.send(method, url, authenticate=False, headers=headers, body=body)
 
     def close(self) -> None:
         """Close the connections."""

@@ -49,7 +49,7 @@ class Body(Protocol):
 
     @property
     def content_type(self) -> str:
-        """Value of the ``Content-Type`` header."""
+        """Value of the ``Content-Type`` header; empty to send none."""
 
     def __len__(self) -> int: ...
 
@@ -131,11 +131,11 @@ class Wire:
         """
         timeout = self._settings.timeout if timeout is None else timeout
         request = f"{method} {urlsplit(url).path}"
-        tracked = _Tracked(body) if body is not None else None
+        tracked = _Tracked(body) if body is not None and len(body) else None  # of no bytes: sent as no body
         headers = dict(headers or {})
         if authenticate:
             headers["X-Avala-Api-Key"] = self._settings.api_key
-        if body is not None:
+        if body is not None and body.content_type:
             headers["Content-Type"] = body.content_type
         elif json is not None:
             headers["Content-Type"] = "application/json"
