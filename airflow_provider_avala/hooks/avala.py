@@ -192,6 +192,18 @@ class AvalaHook(BaseHook):
         """
         return self.client.upload_items(dataset_id, _openable(source, "source"), items=items, **options)
 
+    def create_dataset(self, name: str, slug: str, data_type: str, source: Any, **options: Any) -> Dataset:
+        """Upload files and make a dataset of them, once, even if the answer gets lost; it may not be ready yet then.
+
+        :param name: the dataset's name.
+        :param slug: its name in URLs.
+        :param data_type: ``image``, ``image_3d``, ``lidar``, ``mcap``, ``splat`` or ``video``.
+        :param source: a file, a folder, a pattern, or a list of those: local paths or object storage URLs.
+        :param options: see :meth:`airflow_provider_avala.api.client.AvalaClient.create_dataset`.
+        :raises AvalaError: see :mod:`airflow_provider_avala.api.errors`.
+        """
+        return self.client.create_dataset(name, slug, data_type, _openable(source, "source"), **options)
+
     def download_export(
         self, export_id: str, path: Any, *, if_exists: str = "replace", unpack: bool = False
     ) -> DownloadSummary:

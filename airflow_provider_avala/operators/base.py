@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.hooks.avala import AvalaHook
 
 
@@ -26,3 +28,18 @@ class AvalaOperator(BaseOperator):
     def hook(self) -> AvalaHook:
         """The hook of this operator's connection."""
         return AvalaHook(self.avala_conn_id)
+
+
+def seconds(value: float | timedelta, field: str) -> float:
+    """Read a duration that users give.
+
+    :param value: a number of seconds above 0, or a timedelta.
+    :param field: the argument's name, for the error.
+    :raises AvalaConfigurationError: if it is neither.
+    """
+    found = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(found, bool) or not isinstance(found, int | float) or not found > 0:
+        raise AvalaConfigurationError(
+            f"{field}: {value!r} is not a number of seconds above 0, nor a timedelta"
+        )
+    return float(found)

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_avala.api.errors import (
-    AvalaConfigurationError,
     AvalaError,
     AvalaNotFoundError,
     AvalaRateLimitError,
     AvalaTimeoutError,
-    is_transient,
 )
-from airflow_provider_avala.hooks.avala import POLL_QUEUE
-from airflow_provider_avala.operators.base import AvalaOperator
+from airflow_provider_avala.kinds import EXPORTS
+from airflow_provider_avala.operators.base import AvalaOperator, seconds
+from airflow_provider_avala.operators.polling import poll_until_successful
 from airflow_provider_avala.outcomes import (
     ID,
     backstop,
@@ -96,8 +95,8 @@ class AvalaCreateExportOperator(AvalaOperator):
         self.payload = payload
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = _seconds(poll_interval, "poll_interval")
-        self.timeout = _seconds(timeout, "timeout")
+        self.poll_interval = seconds(poll_interval, "poll_interval")
+        self.timeout = seconds(timeout, "timeout")
 
     def execute(self, context: Context) -> str:
         """Create the export, or find the one of this task run; then wait for it, if that is wanted.
@@ -125,7 +124,15 @@ class AvalaCreateExportOperator(AvalaOperator):
                     return export.id
                 self._wait_in_triggerer(export.id, deadline)
             with self.hook.client.export_slot(max(0.0, deadline - time.time())):
-                return self._wait(self._create(context, deadline).id, deadline)
+                export = self._create(context, deadline)
+                return poll_until_successful(
+                    self.hook,
+                    EXPORTS,
+                    export.id,
+                    poll_interval=self.poll_interval,
+                    deadline=deadline,
+                    timeout=self.timeout,
+                ).id
 
     def _create(self, context: Context, deadline: float) -> Export:
         """Create the export, waiting for a place among the running ones if need be."""
@@ -228,27 +235,6 @@ class AvalaCreateExportOperator(AvalaOperator):
                 store.set(_STATE_KEY, {"run": run.digest})
             raise
 
-    def _wait(self, export_id: str, deadline: float) -> str:
-        status = "unknown"
-        while True:
-            try:
-                queue = min(POLL_QUEUE, max(1.0, deadline - time.time()))
-                export = self.hook.poll_export(export_id, patience=self.poll_interval, queue=queue)
-            except AvalaError as error:
-                if not is_transient(error):
-                    raise
-                self.log.warning("A poll of export %s failed, polling goes on: %s", export_id, error)
-            else:
-                if is_successful(export):
-                    return export_id
-                status = export.progress
-            rest = deadline - time.time()
-            if rest <= 0:
-                raise AvalaTimeoutError(
-                    f"export {export_id} was not finished within {self.timeout:g} s, its last status was {status!r}"
-                )
-            time.sleep(min(self.poll_interval, rest))
-
 
 def _interrupted() -> AvalaError:
     error = AvalaError(
@@ -257,12 +243,3 @@ def _interrupted() -> AvalaError:
     )
     error.may_double = True
     return error
-
-
-def _seconds(value: float | timedelta, field: str) -> float:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise AvalaConfigurationError(
-            f"{field}: {value!r} is not a number of seconds above 0, nor a timedelta"
-        )
-    return float(seconds)

@@ -29,6 +29,7 @@ class TaskRun:
     :param clears: how often the task was cleared in this DAG run; retries do not count.
     :param run_started: when the DAG run began, if known.
     :param is_retry: whether an earlier attempt may have created something.
+    :param attempt: number of the attempt since the task was cleared last, from 1.
     """
 
     dag_id: str
@@ -38,6 +39,7 @@ class TaskRun:
     clears: int
     run_started: datetime | None = None
     is_retry: bool = False
+    attempt: int = 1
 
     @classmethod
     def of(cls, context: Context, retries: int) -> TaskRun:
@@ -51,14 +53,17 @@ class TaskRun:
         if ti is None:
             return cls("airflow", "export", uuid4().hex, map_index=-1, clears=0)
         started = getattr(context.get("dag_run"), "start_date", None)
+        clears = max(0, _number(ti, "max_tries", 0) - retries)
         return cls(
             dag_id=str(ti.dag_id),
             task_id=str(ti.task_id),
             run_id=str(ti.run_id),
             map_index=_number(ti, "map_index", -1),
-            clears=max(0, _number(ti, "max_tries", 0) - retries),
+            clears=clears,
             run_started=started if isinstance(started, datetime) else None,
             is_retry=_number(ti, "try_number", 1) > 1,
+            # Clearing a task lets its tries count on, and adds those that it had to max_tries.
+            attempt=max(1, _number(ti, "try_number", 1) - clears),
         )
 
     @property

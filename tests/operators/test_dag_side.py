@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowException, BaseOpera
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.operators.avala import (
     AvalaApiOperator,
+    AvalaCreateDatasetOperator,
     AvalaCreateExportOperator,
     AvalaDownloadExportOperator,
     AvalaUploadItemsOperator,
@@ -35,6 +36,19 @@ TASKS: dict[type[BaseOperator], tuple[set[str], dict[str, Any]]] = {
     AvalaCreateExportOperator: (
         {"project_id", "dataset_id", "slice_id", "export_format", "name", "payload"},
         {"project_id": T, "name": T, "payload": {"name": [T]}},
+    ),
+    AvalaCreateDatasetOperator: (
+        {
+            "name",
+            "slug",
+            "data_type",
+            "source",
+            "visibility",
+            "metadata",
+            "organization_uid",
+            "owner_name",
+        },
+        {"name": T, "slug": T, "data_type": "image", "source": f"/data/{T}", "metadata": {"day": T}},
     ),
     AvalaDownloadExportOperator: ({"export_id", "path"}, {"export_id": T, "path": f"/data/{T}.zip"}),
     AvalaApiOperator: ({"endpoint", "query", "json"}, {"endpoint": f"/x/{T}/", "params": {"q": T}}),
