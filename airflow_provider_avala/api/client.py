@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
+from airflow_provider_avala.api.dataset_calls import DatasetCalls
 from airflow_provider_avala.api.dialects import CURRENT, LEGACY, Dialect, ExportRequest, segment
 from airflow_provider_avala.api.errors import (
     AvalaApiError,
@@ -22,7 +23,7 @@ from airflow_provider_avala.api.errors import (
     AvalaProtocolError,
 )
 from airflow_provider_avala.api.exports import ExportCreation
-from airflow_provider_avala.api.models import Dataset, Export, Project, State
+from airflow_provider_avala.api.models import Export, Project, State
 from airflow_provider_avala.api.pagination import pages
 from airflow_provider_avala.api.settings import Settings
 from airflow_provider_avala.api.slots import Slots
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     import requests
 
     from airflow_provider_avala.api.downloads import DownloadSummary
-    from airflow_provider_avala.api.health import DatasetHealth
     from airflow_provider_avala.api.limiter import LimiterStatus
     from airflow_provider_avala.api.uploads import UploadSummary
     from airflow_provider_avala.api.wire import Body
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Ids = str | Sequence[str]
 
 
-class AvalaClient:
+class AvalaClient(DatasetCalls):
     """Talks to one Avala account. Safe to be shared by threads.
 
     :param settings: the connection.
@@ -282,64 +282,7 @@ class AvalaClient:
             self._clock.sleep(1)
         raise AvalaProtocolError(f"export {export_id} is {export.status!r} but has no download_url")
 
-    # Datasets, items, projects
-
-    def get_dataset(self, dataset_id: str, **options: Any) -> Dataset:
-        """Read one dataset.
-
-        :param dataset_id: its id.
-        :param options: passed on to :meth:`.Transport.request`.
-        :raises AvalaNotFoundError: if there is none of that id.
-        """
-        return Dataset.read(self.run("GET", f"/datasets/{segment(dataset_id, 'dataset_id')}/", **options))
-
-    def list_datasets(self, *, params: Mapping[str, Any] | None = None) -> Iterator[Dataset]:
-        """Iterate over all datasets.
-
-        :param params: query parameters, for example ``status`` or ``name``.
-        """
-        return map(Dataset.read, self.paginate("/datasets/", params=params))
-
-    def get_dataset_by_slug(self, owner: str, slug: str) -> Dataset:
-        """Read one dataset.
-
-        :param owner: slug of the organization or handle of the user that owns it.
-        :param slug: its name in URLs.
-        :raises AvalaNotFoundError: if there is none.
-        """
-        return Dataset.read(self.run("GET", f"/datasets/{segment(owner, 'owner')}/{segment(slug, 'slug')}/"))
-
-    def get_dataset_health(self, owner: str, slug: str) -> DatasetHealth:
-        """Read the health report of a dataset.
-
-        :param owner: slug of the organization or handle of the user that owns it.
-        :param slug: its name in URLs.
-        :raises AvalaNotFoundError: if there is none.
-        """
-        from airflow_provider_avala.api.health import DatasetHealth
-
-        endpoint = f"/datasets/{segment(owner, 'owner')}/{segment(slug, 'slug')}/health/"
-        return DatasetHealth.read(self.run("GET", endpoint))
-
-    def create_dataset(
-        self, name: str, slug: str, data_type: str, source: Any, *, concurrency: int = 8, **options: Any
-    ) -> Dataset:
-        """Upload files and make a dataset of them, once, even if the answer gets lost.
-
-        :param name: the dataset's name.
-        :param slug: its name in URLs.
-        :param data_type: ``image``, ``image_3d``, ``lidar``, ``mcap``, ``splat`` or ``video``.
-        :param source: a file, a folder, a pattern, or a list of those; see :func:`.managed_files.find_files`.
-        :param concurrency: files that are uploaded at a time.
-        :param options: further fields, see :class:`.NewDataset`, and what concerns retries, see
-            :class:`.DatasetCreation`.
-        :raises AvalaError: see :mod:`.errors`.
-        """
-        from airflow_provider_avala.api.dataset_creation import CONCERNS_RETRIES, DatasetCreation, NewDataset
-
-        retries = {name: options.pop(name) for name in CONCERNS_RETRIES if name in options}
-        wanted = NewDataset(name=name, slug=slug, data_type=data_type, **options)
-        return DatasetCreation(self, wanted, source, self._clock, self._chance, concurrency, **retries).run()
+    # Items, projects; what concerns datasets is in DatasetCalls
 
     def upload_slot(self) -> AbstractContextManager[float]:
         """Hold one of this host's places for uploads.

@@ -20,7 +20,6 @@
     │   └── AvalaExportFailedError       an export did
     ├── AvalaTimeoutError              the resource was not ready in time
     ├── AvalaUploadError               an upload stopped; ``summary`` tells what Avala has accepted
-    ├── AvalaStorageError              the storage did not take a file
     └── AvalaDownloadError             a download could not be completed or verified
 
 The statuses and what to do about each follow the API's errors page (``/docs/api/errors``).
@@ -247,26 +246,6 @@ class AvalaUploadError(AvalaError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), dict(self.__dict__), self.args)
-
-
-class AvalaStorageError(AvalaError):
-    """The storage that Avala pointed to did not take a file.
-
-    :param message: what happened, without the signed address.
-    :param status_code: HTTP status of its answer, None if there was none.
-    :param retry_after: seconds that it asked to wait.
-    :param transient: whether trying again can help, where there is no status.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        status_code: int | None = None,
-        retry_after: float | None = None,
-        transient: bool = True,
-    ) -> None:
-        self.status_code, self.retry_after, self.transient = status_code, retry_after, transient
-        super().__init__(message)
 
 
 class AvalaDownloadError(AvalaError):

@@ -24,12 +24,11 @@ from airflow_provider_avala.api.errors import (
     AvalaApiError,
     AvalaConnectionError,
     AvalaError,
-    AvalaStorageError,
 )
 from airflow_provider_avala.api.ledger import Ledger
 from airflow_provider_avala.api.managed_files import FileChangedError, SourceFile
 from airflow_provider_avala.api.multipart import MultipartBody
-from airflow_provider_avala.api.presigned import Target, read_part
+from airflow_provider_avala.api.presigned import AvalaStorageError, Target, read_part
 from airflow_provider_avala.api.secrets import redact, without_signed_urls
 
 if TYPE_CHECKING:

@@ -13,12 +13,32 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from airflow_provider_avala.api.envelopes import describe
-from airflow_provider_avala.api.errors import AvalaProtocolError
+from airflow_provider_avala.api.errors import AvalaError, AvalaProtocolError
 from airflow_provider_avala.api.settings import is_loopback, origin
 
 MIB = 1024 * 1024
 PART_SIZES = (5 * MIB, 128 * MIB)
 MOST_PARTS = 10_000
+
+
+class AvalaStorageError(AvalaError):
+    """The storage that Avala pointed to did not take a file.
+
+    :param message: what happened, without the signed address.
+    :param status_code: HTTP status of its answer, None if there was none.
+    :param retry_after: seconds that it asked to wait.
+    :param transient: whether trying again can help, where there is no status.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status_code: int | None = None,
+        retry_after: float | None = None,
+        transient: bool = True,
+    ) -> None:
+        self.status_code, self.retry_after, self.transient = status_code, retry_after, transient
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
