@@ -1,0 +1,1 @@
+"""Retry policies for tasks that call Avala."""
