@@ -13,7 +13,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,18 +56,17 @@ def is_installed(module: str) -> bool:
         return False
 
 
-def cost(modules: Sequence[str], bytecode: str) -> tuple[float, int]:
+def cost(modules: Sequence[str]) -> tuple[float, int]:
     """Import modules in a fresh interpreter.
 
     :param modules: their names.
-    :param bytecode: folder in which compiled modules are kept from one process to the next.
     :returns: CPU milliseconds and the number of modules that were loaded.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", PROGRAM, *modules],
         cwd=ROOT,
-        env=environment | {"PYTHONPYCACHEPREFIX": bytecode},
+        env=environment,
         capture_output=True,
         text=True,
         check=True,
@@ -83,13 +81,12 @@ def measure(names: Sequence[str], rounds: int) -> dict[str, list[tuple[float, in
     :param names: the contenders.
     :param rounds: how often each is measured.
     """
-    with tempfile.TemporaryDirectory(prefix="import-cost-") as bytecode:
+    for name in names:
+        cost(CONTENDERS[name])  # compiles
+    found: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
+    for _ in range(rounds):
         for name in names:
-            cost(CONTENDERS[name], bytecode)  # compiles
-        found: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
-        for _ in range(rounds):
-            for name in names:
-                found[name].append(cost(CONTENDERS[name], bytecode))
+            found[name].append(cost(CONTENDERS[name]))
     return found
 
 
