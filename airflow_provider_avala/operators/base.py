@@ -10,10 +10,11 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.hooks.avala import AvalaHook
+from airflow_provider_avala.links.avala import LinksToAvala
 
 
-class AvalaOperator(BaseOperator):
-    """What all operators share: the connection.
+class AvalaOperator(LinksToAvala, BaseOperator):
+    """What all operators share: the connection and the button "Avala".
 
     :param avala_conn_id: id of the Airflow connection (templated).
     """

@@ -28,6 +28,7 @@ from airflow_provider_avala.api.errors import (
     is_transient,
 )
 from airflow_provider_avala.hooks.avala import POLL_QUEUE, AvalaHook
+from airflow_provider_avala.links.avala import LinksToAvala
 from airflow_provider_avala.outcomes import (
     RESOURCE,
     backstop,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class _WaitingSensor(BaseSensorOperator):
+class _WaitingSensor(LinksToAvala, BaseSensorOperator):
     """What the sensors have in common: they differ in what they wait for."""
 
     ui_color = "#e4f0f6"
@@ -133,6 +134,7 @@ class _WaitingSensor(BaseSensorOperator):
             self.log.warning("A poll of %s failed, polling goes on: %s", self._subject, error)
             return PokeReturnValue(is_done=False)
         self.log.info("%s: %s", self._subject.capitalize(), found.progress)
+        self.link_to(context, found)
         return PokeReturnValue(is_done=is_successful(found), xcom_value=found.as_dict())
 
     def _wait_in_triggerer(self, deadline: float) -> NoReturn:

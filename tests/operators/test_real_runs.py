@@ -116,6 +116,19 @@ def test_the_values_go_from_task_to_task(pipeline: Finished) -> None:
     assert zipfile.is_zipfile(path)
 
 
+def test_every_task_has_the_button_to_avala(pipeline: Finished) -> None:
+    for ti in pipeline.task_instances():
+        if ti.task_id in ("rows", "projects", "id_of"):
+            continue
+        task = pipeline.dag.get_task(ti.task_id)
+        [button] = task.operator_extra_links
+        if version("apache-airflow") < "3":
+            link = button.get_link(task, ti_key=ti.key)
+        else:  # the API server knows no more than the key of the XCom
+            link = ti.xcom_pull(task_ids=ti.task_id, key=button.xcom_key, map_indexes=ti.map_index)
+        assert link == "https://avala.ai", ti.task_id
+
+
 def test_each_task_run_has_created_one_export(pipeline: Finished) -> None:
     names = [export["name"] for export in pipeline.avala.exports]
     assert len(names) == len(set(names)) == 3
