@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+_ASSET_URIS = {
+    "schemes": ["avala"],
+    "handler": "airflow_provider_avala.assets.avala.sanitize_uri",
+    "factory": "airflow_provider_avala.assets.avala.create_asset",
+    "to_openlineage_converter": "airflow_provider_avala.assets.avala.convert_asset_to_openlineage",
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     """Describe the provider; its connection fields are the one table that both kinds of form are made from."""
@@ -30,6 +37,9 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": "Avala", "python-modules": ["airflow_provider_avala.triggers.avala"]},
         ],
+        "extra-links": ["airflow_provider_avala.links.avala.AvalaLink"],
+        "asset-uris": [_ASSET_URIS],
+        "dataset-uris": [_ASSET_URIS],  # what Airflow 2 reads
         "config": {
             "avala": {
                 "description": "How the Avala provider keeps the limits of API keys.",

@@ -28,14 +28,15 @@ HEAVY = (
 )
 DAG_SIDE = sorted(
     f"airflow_provider_avala.{path.parent.name}.{path.stem}"
-    for folder in ("hooks", "operators", "sensors", "triggers")
+    for folder in ("hooks", "operators", "sensors", "triggers", "links", "assets")
     for path in (ROOT / "airflow_provider_avala" / folder).glob("[!_]*.py")
 )
 BASES = (
     "import airflow.sdk, airflow.triggers.base;"
     " from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, ObjectStoragePath, conf"
     if AIRFLOW >= (3, 0)
-    else "import airflow.models.baseoperator, airflow.sensors.base, airflow.hooks.base, airflow.triggers.base"
+    else "import airflow.models.baseoperator, airflow.models.baseoperatorlink;"
+    " import airflow.sensors.base, airflow.hooks.base, airflow.triggers.base"
 )
 
 

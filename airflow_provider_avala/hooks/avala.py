@@ -110,7 +110,12 @@ class AvalaHook(BaseHook):
         :param arguments: see :meth:`airflow_provider_avala.api.client.AvalaClient.create_export`.
         :raises AvalaError: see :mod:`airflow_provider_avala.api.errors`.
         """
-        return self.client.create_export(**arguments)
+        from airflow_provider_avala import lineage
+
+        export = self.client.create_export(**arguments)
+        sources = (arguments.get(name) for name in ("project_id", "dataset_id", "slice_id", "payload"))
+        lineage.collect(self, lineage.of_export(*sources), lineage.at_avala(exports=export.id))
+        return export
 
     def get_export(self, export_id: str) -> Export:
         """Read one export.
@@ -190,7 +195,11 @@ class AvalaHook(BaseHook):
         :param options: ``part_size`` in bytes and ``concurrency``, the number of parts in flight.
         :raises AvalaUploadError: if the upload stopped before its end.
         """
-        return self.client.upload_items(dataset_id, _openable(source, "source"), items=items, **options)
+        from airflow_provider_avala import lineage
+
+        summary = self.client.upload_items(dataset_id, _openable(source, "source"), items=items, **options)
+        lineage.collect(self, lineage.files(source), lineage.at_avala(datasets=dataset_id))
+        return summary
 
     def create_dataset(self, name: str, slug: str, data_type: str, source: Any, **options: Any) -> Dataset:
         """Upload files and make a dataset of them, once, even if the answer gets lost; it may not be ready yet then.
@@ -223,6 +232,13 @@ class AvalaHook(BaseHook):
         :raises AvalaDownloadError: if the export is not finished, the file could not be had whole or not be written, or
             is there already.
         """
+        from airflow_provider_avala import lineage
+
+        summary = self._download(export_id, path, if_exists, unpack)
+        lineage.collect(self, lineage.at_avala(exports=export_id), lineage.files(summary.path))
+        return summary
+
+    def _download(self, export_id: str, path: Any, if_exists: str, unpack: bool) -> DownloadSummary:
         from airflow_provider_avala.hooks import object_storage
 
         if not str(path or "").strip():

@@ -11,6 +11,7 @@ from airflow_provider_avala.outcomes import fatal_errors_end_the_task
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
 
 class AvalaDownloadExportOperator(AvalaOperator):
@@ -53,6 +54,7 @@ class AvalaDownloadExportOperator(AvalaOperator):
             summary = self.hook.download_export(
                 self.export_id, self.path, if_exists=self.if_exists, unpack=self.unpack
             )
+        self._downloaded = summary.path
         if summary.skipped:
             self.log.info("Export %s: %s is there already.", self.export_id, summary.path)
         else:
@@ -65,3 +67,13 @@ class AvalaDownloadExportOperator(AvalaOperator):
                 summary.resumed,
             )
         return summary.path
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage that the file was made of the export.
+
+        :param task_instance: the run of the task.
+        """
+        from airflow_provider_avala import lineage
+
+        made = lineage.files(getattr(self, "_downloaded", self.path))
+        return lineage.operator_lineage(lineage.at_avala(exports=self.export_id), made)

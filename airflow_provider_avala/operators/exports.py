@@ -32,6 +32,7 @@ from airflow_provider_avala.triggers.avala import AvalaDelayTrigger, AvalaExport
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_avala.api.models import Export
     from airflow_provider_avala.operators.task_run import TaskRun
@@ -182,6 +183,7 @@ class AvalaCreateExportOperator(AvalaOperator):
             export = resumed(self.hook, export_id, event)
             if export is None:
                 self._wait_in_triggerer(export_id, deadline or time.time() + self.timeout)
+            self._created_id = export.id
             return export.id
 
     def _of_this_run(self, context: Context) -> Export:
@@ -196,6 +198,8 @@ class AvalaCreateExportOperator(AvalaOperator):
         if store is not None:
             store.set(_STATE_KEY, {"run": run.digest, "export_id": export.id})
         self.log.info("Export %s (%s): %s", export.id, export.name or "unnamed", export.progress)
+        self.link_to(context, export)
+        self._created_id = export.id
         return export
 
     def _remembered(self, note: Mapping[str, Any]) -> Export | None:
@@ -234,6 +238,16 @@ class AvalaCreateExportOperator(AvalaOperator):
             if notes and not error.may_double:
                 store.set(_STATE_KEY, {"run": run.digest})
             raise
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage that the export was made of its projects, datasets and slices.
+
+        :param task_instance: the run of the task.
+        """
+        from airflow_provider_avala import lineage
+
+        sources = lineage.of_export(self.project_id, self.dataset_id, self.slice_id, self.payload)
+        return lineage.operator_lineage(sources, lineage.at_avala(exports=getattr(self, "_created_id", None)))
 
 
 def _interrupted() -> AvalaError:

@@ -11,6 +11,7 @@ from airflow_provider_avala.outcomes import fatal_errors_end_the_task
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
 
 class AvalaUploadItemsOperator(AvalaOperator):
@@ -61,3 +62,14 @@ class AvalaUploadItemsOperator(AvalaOperator):
             )
         self.log.info("Dataset %s: %d items in %d parts.", summary.dataset_id, summary.items, summary.parts)
         return summary.as_dict()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage that the files went into the dataset.
+
+        :param task_instance: the run of the task.
+        """
+        from airflow_provider_avala import lineage
+
+        return lineage.operator_lineage(
+            lineage.files(self.source), lineage.at_avala(datasets=self.dataset_id)
+        )

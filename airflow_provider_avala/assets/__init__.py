@@ -1,0 +1,1 @@
+"""Assets at Avala."""
