@@ -45,14 +45,18 @@ METRICS = Shape(
         "object_count_by_annotation_issue_problem_uid": Field(list, default=list, of=dict),
     },
 )
-EDIT = {
-    "action": Field(required=True),
-    "object_uuid": Field(required=True),
-    "object_type": Field(required=True),
-    "dataset_item_uid": Field(),
-    "sequence_uid": Field(),
-    "object_data": Field(dict),
-}
+EDIT = Shape(
+    "annotation_edit",
+    {
+        "action": Field(required=True),
+        "object_uuid": Field(required=True),
+        "object_type": Field(required=True),
+        "dataset_item_uid": Field(),
+        "sequence_uid": Field(),
+        "object_data": Field(dict),
+    },
+)
+EDITED = Shape("annotation_edition", {"processed": Field(int, required=True)})
 MOST_EDITS = 500
 
 
@@ -89,7 +93,7 @@ class AnnotationIssues(Kind):
                      gives=METRICS, query={"sequence_uid": Field()}),
             Endpoint("GET", "/qc-available-tools", self.list_tools, "List the tools", gives=TOOL, form="array",
                      query={"dataset_type": Field()}),
-            Endpoint("POST", f"{by_slug}/bulk-edition", self.edit, "Edit annotations", WRITE, form="free"),
+            Endpoint("POST", f"{by_slug}/bulk-edition", self.edit, "Edit annotations", WRITE, gives=EDITED, items=EDIT),
         ]  # fmt: skip
 
     def prepare(self, fields: Record, call: Call) -> Record:
@@ -192,7 +196,7 @@ def edit_problem(edit: Any) -> str | None:
     """Return what is wrong with one edit, or None."""
     if not isinstance(edit, dict):
         return "Invalid data. Expected a dictionary."
-    problems = problems_of(EDIT, edit, partial=False)
+    problems = problems_of(EDIT.fields, edit, partial=False)
     if problems:
         return " ".join(f"{name}: {text}" for name, text in problems.items())
     if (edit.get("dataset_item_uid") is None) == (edit.get("sequence_uid") is None):

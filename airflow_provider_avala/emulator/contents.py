@@ -264,9 +264,11 @@ class Contents:
         :param row: of the resource table.
         :param fields: a parent is named by its kind, such as ``project="<uid>"`` for a quality target.
         """
-        given = {**{name: rule.initial() for name, rule in row.fields.items()}, **_with_uid(fields)}
+        given = {**{name: rule.blank() for name, rule in row.fields.items()}, **_with_uid(fields)}
         for link in row.parents:
-            given.setdefault(f"_{link.table}", given.get(link.table.removesuffix("s")))
+            name = link.table.removesuffix("s")
+            parent = given.get(name) if name in row.fields else given.pop(name, None)
+            given.setdefault(f"_{link.table}", parent)
         if "slug" in row.fields and not given["slug"]:
             taken = {record.get("slug") for record in self.store.among(row)}
             given["slug"] = slugify(str(given["name"]), taken.__contains__)
@@ -285,7 +287,7 @@ class Contents:
         """Add a sequence with its frames to a dataset and return its id."""
         dataset = self.store.find(DATASETS, dataset_id)
         known = {
-            "_datasets": dataset_id,
+            "dataset": dataset_id,
             "dataset_uid": dataset_id,
             "dataset_data_type": dataset["data_type"],
         }

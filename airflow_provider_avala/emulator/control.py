@@ -10,12 +10,13 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from airflow_provider_avala.emulator.emulator import Emulator
+from airflow_provider_avala.emulator.emulator import API_PREFIX, Emulator
 from airflow_provider_avala.emulator.faults import CONSTRUCTORS
 from airflow_provider_avala.emulator.manual_uploads import StoredFile
+from airflow_provider_avala.emulator.openapi import describe
 from airflow_provider_avala.emulator.recorder import KEY_HEADER, RequestRecord
 from airflow_provider_avala.emulator.scenarios import find_scenario, play
 from airflow_provider_avala.emulator.seedfiles import read_seed
@@ -114,13 +115,21 @@ def build_control(emulator: Emulator) -> ASGIApp:
         return JSONResponse({key: file_view(found[key]) for key in sorted(found)})
 
     routes = [
-        Route("/__emulator__/seed", seed, methods=["POST"]),
-        Route("/__emulator__/files", files, methods=["GET"]),
-        Route("/__emulator__/state", state, methods=["GET", "POST"]),
-        Route("/__emulator__/requests", requests, methods=["GET", "DELETE"]),
-        Route("/__emulator__/faults", faults, methods=["POST", "DELETE"]),
+        Route("/seed", seed, methods=["POST"]),
+        Route("/files", files, methods=["GET"]),
+        Route("/state", state, methods=["GET", "POST"]),
+        Route("/requests", requests, methods=["GET", "DELETE"]),
+        Route("/faults", faults, methods=["POST", "DELETE"]),
     ]
-    return LoopbackOnly(Starlette(routes=routes))
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(describe(emulator))
+
+    described = [
+        Route(path, openapi, methods=["GET"]) for path in ("/openapi.json", f"{API_PREFIX}/openapi.json")
+    ]
+    control = Mount("/__emulator__", LoopbackOnly(Starlette(routes=routes)))
+    return Starlette(routes=[*described, control])
 
 
 def order_fault(emulator: Emulator, order: dict[str, Any]) -> None:

@@ -49,6 +49,8 @@ class Endpoint:
     :param form: ``one``, ``cursor``, ``numbered``, ``array``, ``nothing`` (204) or ``free``: any JSON, or a response
         that the handler made.
     :param status: of success.
+    :param items: where the body is an array: the shape of its elements, checked by the handler.
+    :param file: media type of the answer, where it is a file.
     :param query: further query parameters.
     :param raw: the handler reads the body itself; it may be of any media type.
     :param anonymous: no key is needed.
@@ -65,8 +67,15 @@ class Endpoint:
     form: str = "one"
     status: int = 200
     query: Mapping[str, Field] = field(default_factory=dict)
+    items: Shape | None = None
+    file: str | None = None
     raw: bool = False
     anonymous: bool = False
+
+    @property
+    def status_shown(self) -> int:
+        """The status of success."""
+        return 204 if self.form == "nothing" else self.status
 
     @property
     def body(self) -> Shape | None:

@@ -207,8 +207,10 @@ class LegacyDialect(Dialect):
 
     def resource(self, fields: Mapping[str, Any]) -> Json:
         """Show a stored record with ``id`` in place of ``uid``."""
-        shown = dict(fields)
-        return {"id": shown.pop("uid"), **shown}
+        if "uid" not in fields:
+            return dict(fields)
+        shown = {name: value for name, value in fields.items() if name not in ("uid", "id")}
+        return {"id": fields["uid"], **shown}
 
     def error(self, error: ApiError) -> tuple[int, Json]:
         """Wrap a refusal in ``error{code, message, details}``; validation is 422."""

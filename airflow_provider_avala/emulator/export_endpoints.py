@@ -29,7 +29,8 @@ class ExportEndpoints(Kind):
                      status=201),
             Endpoint("POST", "/projects/{project}/exports", self.start_of_project, "Start an export of a project",
                      SCOPE, takes=OF_PROJECT, gives=EXPORTS, status=201),
-            Endpoint("GET", "/exports/{uid}/download", self.download, "Download the archive", SCOPE, form="free"),
+            Endpoint("GET", "/exports/{uid}/download", self.download, "Download the archive", SCOPE,
+                     form="free", file="application/zip"),
         ]  # fmt: skip
 
     def _body(self) -> Shape:

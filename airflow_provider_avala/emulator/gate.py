@@ -24,6 +24,9 @@ from airflow_provider_avala.emulator.recorder import BODY_CAP, KEY_HEADER, Reque
 logger = logging.getLogger(__name__)
 
 
+UNGUARDED = ("/__emulator__/", "/openapi.json", f"{API_PREFIX}/openapi.json")  # no key, no log, no limit
+
+
 class Body:
     """The request body on its way to the handler: counted, kept up to a cap for the log, bounded."""
 
@@ -100,7 +103,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if self.control is not None and scope["path"].startswith("/__emulator__/"):
+        if self.control is not None and scope["path"].startswith(UNGUARDED):
             await self.control(scope, receive, send)
             return
         scope = _with_path_as_sent(scope)

@@ -30,7 +30,7 @@ ORGANIZATIONS = Resource(
         "visibility": Field(default="private", choices=("private", "public")),
         "slug": Field(required=True, access="read"),
         "plan": Field(access="read"),
-        "role": Field(default="owner", access="read"),
+        "role": Field(choices=ROLES, access="read"),
         "is_verified": Field(bool, default=False, access="read"),
         "is_active": Field(bool, default=True, access="read"),
         "member_count": Field(int, default=0, access="read"),

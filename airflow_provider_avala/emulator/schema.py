@@ -86,6 +86,14 @@ class Field:
         """Return the value it has when it was not sent."""
         return self.default() if callable(self.default) else self.default
 
+    def blank(self) -> Any:
+        """Return a value for a record that is made without a request: the default, or the simplest one allowed."""
+        if not self.required or self.default is not None:
+            return self.initial()
+        if self.choices and self.kind is str:
+            return self.choices[0]
+        return self.kind()
+
     def problem(self, value: Any) -> str | None:
         """Return what is wrong with a value that was sent, or None."""
         if value is None:
