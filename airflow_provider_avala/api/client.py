@@ -314,7 +314,7 @@ class AvalaClient(DatasetCalls):
         """Upload JSONL to a dataset, in parts.
 
         :param dataset_id: id of the dataset.
-        :param source: path of a JSONL file, or several; see :func:`.uploads.upload_items`.
+        :param source: files of JSONL; see :func:`.uploads.upload_items`.
         :param items: the items themselves, instead of ``source``.
         :param options: passed on to :func:`.uploads.upload_items`.
         :raises AvalaUploadError: if the upload stopped before its end.
@@ -323,10 +323,10 @@ class AvalaClient(DatasetCalls):
 
         endpoint = f"/datasets/{segment(dataset_id, 'dataset_id')}/items/"
 
-        def send(body: Any, headers: Mapping[str, str]) -> Any:
+        def send(body: Any, headers: Mapping[str, str], **how: Any) -> Any:
             try:
                 with self._upload_slots.hold(SLOT_TIMEOUT):
-                    return self._call("POST", endpoint, body=body, headers=headers).json()
+                    return self._call("POST", endpoint, body=body, headers=headers, **how).json()
             except AvalaApiError as error:
                 if error.status_code in (404, 405):
                     error.add_detail(
@@ -335,7 +335,16 @@ class AvalaClient(DatasetCalls):
                     )
                 raise
 
-        return uploads.upload_items(send, dataset_id, source, items, **options)
+        total = partial(self._total, endpoint) if self.dialect is LEGACY else None
+        return uploads.upload_items(send, dataset_id, source, items, total=total, **options)
+
+    def _total(self, endpoint: str) -> int:
+        """How many resources a list has, as the legacy dialect tells."""
+        answer = self.run("GET", endpoint, params={"limit": 1})
+        total = answer.get("total") if isinstance(answer, dict) else None
+        if not isinstance(total, int) or isinstance(total, bool):
+            raise AvalaProtocolError(f"GET {endpoint}: the answer does not tell the total of the list")
+        return total
 
     # How requests go out
 

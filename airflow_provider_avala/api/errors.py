@@ -36,7 +36,7 @@ from airflow_provider_avala.api.secrets import MASK, redact, without_signed_urls
 
 if TYPE_CHECKING:
     from airflow_provider_avala.api.models import Export, Resource
-    from airflow_provider_avala.api.uploads import UploadSummary
+    from airflow_provider_avala.api.upload_report import UploadSummary
 
 #: Statuses that no retry can mend: the request, the key or the resource has to change first.
 FATAL_STATUSES = frozenset({400, 401, 403, 404, 405, 409, 413, 422})
@@ -232,11 +232,15 @@ class AvalaUploadError(AvalaError):
     :param message: what happened and which lines are concerned.
     :param summary: what Avala has accepted before.
     :param unknown_parts: parts that were sent without an answer, so that Avala may or may not have stored them.
+    :param resumable: whether a journal is kept, by which the next attempt can go on with what is missing.
     """
 
-    def __init__(self, message: str, *, summary: UploadSummary, unknown_parts: int = 0) -> None:
+    def __init__(
+        self, message: str, *, summary: UploadSummary, unknown_parts: int = 0, resumable: bool = False
+    ) -> None:
         self.summary = summary
         self.unknown_parts = unknown_parts
+        self.resumable = resumable
         super().__init__(message)
 
     @property
@@ -321,7 +325,8 @@ def is_fatal(error: BaseException) -> bool:
     if isinstance(error, AvalaApiError):
         return error.is_fatal
     if isinstance(error, AvalaUploadError):
-        return not error.repeatable or (error.__cause__ is not None and is_fatal(error.__cause__))
+        stuck = not (error.repeatable or error.resumable)
+        return stuck or (error.__cause__ is not None and is_fatal(error.__cause__))
     if isinstance(error, AvalaDownloadError):
         return error.fatal
     return isinstance(error, AvalaConfigurationError)

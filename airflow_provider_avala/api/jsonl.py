@@ -1,29 +1,39 @@
-"""JSONL sources: every line is checked, then they are cut at line ends into parts.
+"""JSONL is checked line by line and cut at line ends into parts, while it is read.
 
-Nothing is kept of a source but where its parts begin and end, and a digest of each: a part is read again when
-it is sent. So memory stays flat, and a part can be sent a second time with the very same bytes.
+A block of lines is checked with ``msgspec``, which is part of every Airflow: it decodes each line into an object
+without fields, so that it checks all of the line and builds nothing. Measured with lines of 230 bytes, one core:
+msgspec so 900 MB/s, msgspec into ``dict[str, Raw]`` 520, orjson 330 (which would be one more dependency), ``json``
+of the standard library 110. Skipped strings are not checked for UTF-8, so the block is decoded before (7 GB/s). A
+block that fails is read again line by line with ``json``, which has the last word and better words for what is wrong.
+
+Nothing is kept of a source but the part at hand. A part of a local, uncompressed file is read again when it is sent;
+any other is copied to a temporary file while it is cut.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
-import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, NoReturn, Protocol
+from io import BytesIO
+from typing import NoReturn, Protocol
+
+import msgspec
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
-from airflow_provider_avala.api.secrets import without_signed_urls
+from airflow_provider_avala.api.part_digest import PartDigest
+from airflow_provider_avala.api.sources import Source, fingerprint
+from airflow_provider_avala.api.spool import SpooledPart
 
+#: Bytes of JSONL in one request, unless the caller says otherwise.
+DEFAULT_PART_SIZE = 32 * 1024 * 1024
 #: The API takes 100 MB in one request; the frame around the file needs some of it.
 MAX_PART_SIZE = 100_000_000 - 64 * 1024
 
 _CHUNK = 1024 * 1024
 _UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _WHITESPACE = " \t\r\n"
 _RULE = "Write one JSON object a line, in UTF-8"
 
@@ -35,211 +45,306 @@ class SourceChangedError(Exception):
     """
 
 
-class SpoolError(Exception):
-    """Items could not be written to their temporary file."""
+def changed(source: Source) -> SourceChangedError:
+    """The error about a source that is not what it was.
 
-
-class Openable(Protocol):
-    """A file-like address: :class:`pathlib.Path`, Airflow's ``ObjectStoragePath``, and the like."""
-
-    def open(self, mode: str) -> Any:
-        """Open for reading bytes; what it returns can ``read``, ``seek`` and ``close``."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where items come from.
-
-    :param path: what to open.
-    :param label: its name for messages.
-    :param unit: what a line of it is called in messages.
-    :param fingerprint: size and time of the last change when it was first seen, where that can be known.
+    :param source: the source.
     """
+    return SourceChangedError(f"{source.label} was changed, shortened or removed while it was being uploaded")
 
-    path: Openable
-    label: str
-    unit: str = "line"
-    fingerprint: tuple[Any, ...] | None = None
 
-    @property
-    def stem(self) -> str:
-        """The file's name without folder and suffix."""
-        return Path(str(self.path)).stem or "items"
+def require_unchanged(source: Source) -> None:
+    """Compare a source with what it was when it was first seen, where that can be known.
+
+    :param source: the source.
+    :raises SourceChangedError: if its size or time differs.
+    """
+    if source.fingerprint not in (None, fingerprint(source.path)):
+        raise changed(source)
+
+
+class Content(Protocol):
+    """Where the bytes of a part can be read, any number of times."""
+
+    def chunks(self, offset: int, size: int) -> Iterator[bytes]:
+        """Read ``size`` bytes from ``offset`` on, or fewer if there are no more.
+
+        :param offset: bytes before them.
+        :param size: how many.
+        """
+
+    def close(self) -> None:
+        """Let go of what is not needed any more."""
 
 
 @dataclass(frozen=True)
 class Part:
     """Some whole lines of a source, one request's worth.
 
-    :param source: where they are.
+    :param number: its position in the upload, from 1.
+    :param scope: what sets the upload apart from others.
+    :param source: where the lines come from.
+    :param content: where its bytes are.
     :param offset: bytes before them.
     :param size: their bytes.
     :param first_line: number of the first line, counted from 1.
     :param last_line: number of the last line.
     :param items: how many of the lines are not blank.
-    :param sha256: digest of the bytes, in hex.
+    :param digest: of the bytes, see :class:`.PartDigest`.
+    :param weight: bytes of the source's file that it takes up, compressed as they are there.
     """
 
+    number: int
+    scope: str
     source: Source
+    content: Content
     offset: int
     size: int
     first_line: int
     last_line: int
     items: int
-    sha256: str
+    digest: str
+    weight: int
 
     def chunks(self) -> Iterator[bytes]:
-        """Read the part's bytes anew from its source, at most 1 MiB at a time.
+        """Read the part's bytes anew, at most 1 MiB at a time.
 
         :raises SourceChangedError: before the last chunk, if they are not the bytes that were checked.
         """
-        changed = f"{self.source.label} was changed, shortened or removed while it was being uploaded"
-        if self.source.fingerprint not in (None, fingerprint(self.source.path)):
-            raise SourceChangedError(changed)
-        digest, left = hashlib.sha256(), self.size
+        digest, left = PartDigest(self.scope, self.number), self.size
         try:
-            with self.source.path.open("rb") as handle:
-                handle.seek(self.offset)
-                while left:
-                    chunk = handle.read(min(_CHUNK, left))
-                    digest.update(chunk)
-                    left -= len(chunk)
-                    if not chunk or (not left and digest.hexdigest() != self.sha256):
-                        raise SourceChangedError(changed)
-                    yield chunk
+            for chunk in self.content.chunks(self.offset, self.size):
+                digest.update(chunk)
+                left -= len(chunk)
+                if not left and digest.hexdigest() != self.digest:
+                    raise changed(self.source)
+                yield chunk
         except OSError as error:
             raise SourceChangedError(f"{self.source.label} cannot be read any more: {error}") from error
+        if left:
+            raise changed(self.source)
 
 
-def fingerprint(path: Openable) -> tuple[Any, ...] | None:
-    """Size and time of the last change, or None where they cannot be known.
+@dataclass(frozen=True)
+class FileContent:
+    """The bytes of a local file, read where they are.
 
-    :param path: anything, asked through its ``stat`` method if it has one.
+    :param source: the file.
     """
-    try:
-        found = path.stat()  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError, NotImplementedError):
-        return None
-    return getattr(found, "st_size", None), getattr(found, "st_mtime_ns", getattr(found, "st_mtime", None))
+
+    source: Source
+
+    def chunks(self, offset: int, size: int) -> Iterator[bytes]:
+        """Read ``size`` bytes from ``offset`` on, or fewer if there are no more.
+
+        :param offset: bytes before them.
+        :param size: how many.
+        :raises SourceChangedError: if the file is not as it was when it was first seen.
+        """
+        require_unchanged(self.source)
+        with self.source.path.open("rb", buffering=0) as handle:  # type: ignore[call-arg]
+            handle.seek(offset)
+            while size and (chunk := handle.read(min(_CHUNK, size))):
+                size -= len(chunk)
+                yield chunk
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
-def find_sources(source: Any) -> list[Source]:
-    """Turn the ``source`` argument into the files it names.
-
-    :param source: a local path, an object with ``open("rb")``, or a list of those.
-    :raises AvalaConfigurationError: if it is none of them, or a local path that cannot be read twice.
-    """
-    sources = list(source) if isinstance(source, list | tuple) else [source]
-    if not sources:
-        raise AvalaConfigurationError("source: the list is empty; name at least one JSONL file")
-    found = [_find_source(one) for one in sources]
-    labels = [one.label for one in found]
-    if twice := next((label for label in labels if labels.count(label) > 1), None):
-        raise AvalaConfigurationError(f"source: {twice} is listed twice, so its items would be stored twice")
-    return found
-
-
-def _find_source(given: Any) -> Source:
-    if isinstance(given, str) and "://" in given:
-        raise AvalaConfigurationError(
-            f"source: {without_signed_urls(given)!r} is a URL, which cannot be opened as a local path;"
-            " pass an ObjectStoragePath of it"
-        )
-    if isinstance(given, str | os.PathLike) and not hasattr(given, "open"):
-        if not os.fspath(given):
-            raise AvalaConfigurationError("source: the path is empty; name a JSONL file")
-        given = Path(given)
-    if not callable(getattr(given, "open", None)):
-        raise AvalaConfigurationError(
-            f"source: expected the path of a JSONL file or a list of paths, got {type(given).__name__};"
-            " pass rows that are in memory as items="
-        )
-    source = Source(given, without_signed_urls(str(given)), fingerprint=fingerprint(given))
-    if isinstance(given, Path):
-        _require_regular_file(source, given)
-    return source
-
-
-def _require_regular_file(source: Source, path: Path) -> None:
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError) as error:
-        _refuse_unreadable(source, error)
-    if stat.S_ISDIR(mode):
-        raise AvalaConfigurationError(f"source: {source.label} is a directory; list the files in it instead")
-    if not stat.S_ISREG(mode):
-        raise AvalaConfigurationError(
-            f"source: {source.label} is a pipe or a device, which cannot be read again for a second attempt;"
-            " write its content to a file first"
-        )
-
-
-def _refuse_unreadable(source: Source, error: Exception) -> NoReturn:
-    code = getattr(error, "errno", None)
-    problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    remedy = {
-        errno.ENOENT: "check the path, and that the file is on this worker and not on another one",
-        errno.EACCES: "let the user that runs the worker read it",
-        errno.EISDIR: "list the files in it instead",
-    }.get(code or 0, "check the path")
-    raise AvalaConfigurationError(f"source: cannot read {source.label}: {problem}; {remedy}") from error
-
-
-def split_source(source: Source, part_size: int) -> list[Part]:
-    """Check every line of a source and cut it into parts.
+def cut_source(
+    source: Source, part_size: int, *, validate: bool = True, scope: str = "", number: int = 1
+) -> Iterator[Part]:
+    """Check the lines of a source and cut them into parts; each is given out as soon as it is whole.
 
     Put together, the parts are the source without a byte order mark; where a part would hold nothing but
     blank lines, they are left out.
 
     :param source: where to read.
     :param part_size: the most bytes in a part.
+    :param validate: whether each line is checked to be a JSON object in UTF-8.
+    :param scope: what sets the upload apart from others.
+    :param number: of the first part.
     :raises AvalaConfigurationError: if the source cannot be read, has no items, or at the first line that is
-        not a JSON object in UTF-8 or does not fit into a part.
+        wrong or does not fit into a part; the parts before it were given out.
+    :raises SpoolError: if a copy of a part cannot be written.
     """
-    try:
-        with source.path.open("rb") as handle:
-            offset = len(_UTF8_BOM) if handle.read(len(_UTF8_BOM)) == _UTF8_BOM else 0
-            handle.seek(offset)
-            parts = list(_cut(source, _checked_lines(source, handle, part_size), part_size, offset))
-    except OSError as error:
-        _refuse_unreadable(source, error)
-    if not parts:
+    check = _checked if validate else _counted
+    first = number
+    with source.opened() as reader:
+        draft = _Draft(source, scope, number, 0, 0, spooled=not source.is_local or reader.is_gzip)
+        for lines in _whole_lines(reader.read, part_size):
+            if draft.is_first:
+                lines = draft.begin(lines)
+            while lines:
+                room = part_size - draft.size
+                piece = lines if len(lines) <= room else lines[: lines.rfind(b"\n", 0, room) + 1]
+                if piece:
+                    draft.add(piece, check)
+                    lines = lines[len(piece) :] if len(piece) < len(lines) else b""
+                elif draft.size:
+                    if draft.items:
+                        yield draft.part(reader.position)
+                        number += 1
+                    draft = draft.next(number)
+                else:
+                    _refuse_line(source, draft.lines + 1, too_long(part_size) or "")
+        if draft.is_spooled:
+            require_unchanged(source)  # no part of a mixture shall be the last
+        if draft.items:
+            yield draft.part(reader.position)
+            number += 1
+    if number == first:
         raise AvalaConfigurationError(
             f"source: {source.label} holds no items; {_RULE}, or leave the file out"
         )
-    return parts
 
 
-def _checked_lines(source: Source, handle: IO[bytes], limit: int) -> Iterator[bytes]:
-    for number, line in enumerate(_lines(handle, limit), start=1):
-        problem = _too_long(len(line), limit) or (None if line.isspace() else _problem_of(line))
-        if problem:
-            document = number == 1 and (line.lstrip()[:1] == b"[" or line.strip() == b"{")
-            hint = "; the file looks like one JSON document instead of JSONL" if document else ""
-            raise AvalaConfigurationError(
-                f"source: line {number} of {source.label}: {problem}{hint}. {_RULE}; nothing was sent"
-            )
-        yield line
+class _Draft:
+    """A part that is being filled."""
+
+    def __init__(
+        self, source: Source, scope: str, number: int, offset: int, lines: int, *, spooled: bool
+    ) -> None:
+        self.source, self.scope, self.number = source, scope, number
+        self.offset, self.lines = offset, lines
+        self.size = self.items = 0
+        self._first_line = lines + 1
+        self._digest = PartDigest(scope, number)
+        self._spooled = SpooledPart() if spooled else None
+        self._position = 0
+
+    @property
+    def is_spooled(self) -> bool:
+        return self._spooled is not None
+
+    @property
+    def is_first(self) -> bool:
+        return not self.offset and not self.size
+
+    def begin(self, lines: bytes) -> bytes:
+        """Leave out a byte order mark at the beginning of a source."""
+        if lines.startswith(_UTF16_BOMS):
+            _refuse_line(self.source, 1, _not_utf8(lines, 0))
+        if lines.startswith(_UTF8_BOM):
+            self.offset = len(_UTF8_BOM)
+            return lines[self.offset :]
+        return lines
+
+    def add(self, piece: bytes, check: Callable[[Source, int, bytes], tuple[int, int]]) -> None:
+        lines, items = check(self.source, self.lines, piece)
+        self.lines += lines
+        self.items += items
+        self.size += len(piece)
+        self._digest.update(piece)
+        if self._spooled:
+            self._spooled.write(piece)
+
+    def part(self, position: Callable[[int], int]) -> Part:
+        before, self._position = self._position, position(self.offset + self.size)
+        return Part(
+            number=self.number,
+            scope=self.scope,
+            source=self.source,
+            content=self._spooled or FileContent(self.source),
+            offset=0 if self._spooled else self.offset,
+            size=self.size,
+            first_line=self._first_line,
+            last_line=self.lines,
+            items=self.items,
+            digest=self._digest.hexdigest(),
+            weight=self._position - before,
+        )
+
+    def next(self, number: int) -> _Draft:
+        end = self.offset + self.size
+        following = _Draft(
+            self.source, self.scope, number, end, self.lines, spooled=self._spooled is not None
+        )
+        following._position = self._position
+        return following
 
 
-def _lines(handle: IO[bytes], limit: int) -> Iterator[bytes]:
-    """Cut at line feeds only and ask nothing of the handle but ``read``; a line over the limit is cut off."""
+def _whole_lines(read: Callable[[int], bytes], limit: int) -> Iterator[bytes]:
+    """Read blocks of whole lines, ended by line feeds only; a line over the limit is given out unfinished."""
     rest = b""
-    while block := handle.read(_CHUNK):
-        *lines, rest = (rest + block).split(b"\n")
-        for line in lines:
-            yield line + b"\n"
-        if len(rest) > limit:
-            break
+    while block := read(_CHUNK):
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield b"".join((rest, memoryview(block)[:end]))
+            rest = block[end:]
+        else:
+            rest += block
+            if len(rest) > limit:
+                break
     if rest:
         yield rest
 
 
-def _too_long(size: int, limit: int) -> str | None:
-    if size <= limit:
-        return None
+def too_long(limit: int) -> str:
+    """What is wrong with a line that does not fit into a part.
+
+    :param limit: the most bytes in a part.
+    """
     remedy = f"raise part_size (at most {MAX_PART_SIZE})" if limit < MAX_PART_SIZE else "make it smaller"
     return f"it is longer than the {limit} bytes of a part; {remedy}"
+
+
+def _counted(source: Source, before: int, lines: bytes) -> tuple[int, int]:
+    """Count lines and items."""
+    blank = list(
+        map(bytes.isspace, BytesIO(lines))
+    )  # an iteration in C, of an object that is nothing but references
+    return len(blank), len(blank) - sum(blank)
+
+
+def _checked(source: Source, before: int, lines: bytes) -> tuple[int, int]:
+    """Check whole lines, and count lines and items."""
+    try:
+        for start in range(0, len(lines), _CHUNK) if not lines.isascii() else ():
+            _require_utf8(lines, start)
+        last = deque(enumerate(map(_decode, BytesIO(lines)), start=1), maxlen=1)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _checked_one_by_one(source, before, lines)
+    return last[0][0], last[0][0]
+
+
+def _require_utf8(lines: bytes, start: int) -> None:
+    # In slices, because a line may be as long as a part; they begin and end at the beginning of a character.
+    end = start + _CHUNK
+    while start and start < len(lines) and lines[start] & 0xC0 == 0x80:
+        start += 1
+    while end < len(lines) and lines[end] & 0xC0 == 0x80:
+        end += 1
+    lines[start:end].decode()
+
+
+def _checked_one_by_one(source: Source, before: int, lines: bytes) -> tuple[int, int]:
+    number = items = 0
+    for number, line in enumerate(BytesIO(lines), start=1):
+        if line.isspace():
+            continue
+        items += 1
+        if problem := _problem_of(line):
+            document = before + number == 1 and (line.lstrip()[:1] == b"[" or line.strip() == b"{")
+            hint = "; the file looks like one JSON document instead of JSONL" if document else ""
+            _refuse_line(source, before + number, problem + hint)
+    return number, items
+
+
+def _refuse_line(source: Source, number: int, problem: str) -> NoReturn:
+    raise AvalaConfigurationError(f"source: line {number} of {source.label}: {problem}. {_RULE}")
+
+
+class _AnyObject(msgspec.Struct, gc=False):
+    """A JSON object whose content is read, and not kept."""
+
+
+_decode = msgspec.json.Decoder(_AnyObject).decode
+
+
+def _not_utf8(line: bytes, position: int) -> str:
+    return f"byte 0x{line[position]:02x} at position {position + 1} is not UTF-8"
 
 
 def _problem_of(line: bytes) -> str | None:
@@ -247,7 +352,7 @@ def _problem_of(line: bytes) -> str | None:
         text = line.decode().strip(_WHITESPACE)
         value, end = _decoder.raw_decode(text)  # half the time of decode()
     except UnicodeDecodeError as error:
-        return f"byte 0x{line[error.start]:02x} at position {error.start + 1} is not UTF-8"
+        return _not_utf8(line, error.start)
     except json.JSONDecodeError as error:
         return f"not JSON: {error.msg} at column {error.colno}"
     except (ValueError, RecursionError) as error:
@@ -262,76 +367,3 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def spool_items(items: Any, handle: IO[bytes], part_size: int) -> list[Part]:
-    """Write items as JSONL into a file of our own and cut it into parts.
-
-    :param items: any iterable of dicts that JSON can express; read once, one at a time.
-    :param handle: a named, empty file open for unbuffered writing.
-    :param part_size: the most bytes in a part.
-    :raises AvalaConfigurationError: if there are no items, or at the first that is not a dict, is not JSON or
-        does not fit into a part.
-    :raises SpoolError: if the file cannot be written.
-    """
-    if isinstance(items, str | bytes | dict) or not isinstance(items, Iterable):
-        raise AvalaConfigurationError(
-            f"items: expected an iterable of dicts, got {type(items).__name__}; wrap a single item in a list,"
-            " pass a path as source="
-        )
-    source = Source(Path(handle.name), "the given items", unit="item")
-    lines = _spooled_lines(items, handle, part_size)
-    parts = list(_cut(source, lines, part_size, 0))
-    if not parts:
-        raise AvalaConfigurationError("items: there are none; pass at least one, or skip the task")
-    return parts
-
-
-def _spooled_lines(items: Iterable[Any], handle: IO[bytes], limit: int) -> Iterator[bytes]:
-    for number, item in enumerate(items, start=1):
-        line, problem = b"", None
-        if not isinstance(item, dict):
-            problem = f"expected a dict, got {type(item).__name__}"
-        else:
-            try:
-                line = _encoder.encode(item).encode() + b"\n"
-            except (TypeError, ValueError, RecursionError) as error:
-                problem = f"JSON cannot express it: {error}"
-        problem = problem or _too_long(len(line), limit)
-        if problem:
-            raise AvalaConfigurationError(f"items: item {number}: {problem}; nothing was sent")
-        _write(handle, line)
-        yield line
-
-
-def _write(handle: IO[bytes], line: bytes) -> None:
-    # Errors of the disk are told from those of the caller's own iterable here, where alone they can be.
-    view = memoryview(line)
-    try:
-        while view:
-            view = view[handle.write(view) :]
-    except OSError as error:
-        raise SpoolError(error.strerror) from error
-
-
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _cut(source: Source, lines: Iterable[bytes], part_size: int, offset: int) -> Iterator[Part]:
-    """Gather lines into parts as large as they may be; blank lines alone make no part."""
-    digest, size, items, first, number = hashlib.sha256(), 0, 0, 1, 0
-
-    def part() -> Part:
-        return Part(source, offset, size, first, number, items, digest.hexdigest())
-
-    for line in lines:
-        if size + len(line) > part_size:
-            if items:
-                yield part()
-            digest, offset, size, items, first = hashlib.sha256(), offset + size, 0, 0, number + 1
-        number += 1
-        digest.update(line)
-        size += len(line)
-        items += not line.isspace()
-    if items:
-        yield part()

@@ -125,6 +125,7 @@ class Transport:
         slot_timeout: float = SLOT_TIMEOUT,
         poll: bool = False,
         final: Container[int] = (),
+        on_repeat: Callable[[AvalaApiError | AvalaConnectionError], None] = lambda error: None,
     ) -> Answer:
         """Send a request until it succeeds, or until the policy says that it will not.
 
@@ -140,6 +141,7 @@ class Transport:
         :param slot_timeout: seconds to wait at most for the key's rate limit before the first attempt.
         :param poll: whether this is one of many polls, which share a part of the budget.
         :param final: statuses that the caller wants to hear of at once instead of having them retried.
+        :param on_repeat: told of each error after which the request is sent again.
         :raises AvalaApiError: Avala answered with an error.
         :raises AvalaConnectionError: no usable answer arrived.
         :raises AvalaRateLimitTimeout: the key's budget is used up for too long.
@@ -174,6 +176,7 @@ class Transport:
                     log.debug("Attempt %d was the last: %s", attempt, verdict.reason)
                     raise
                 log.info("%s Next attempt in %.1f s (%s).", error, verdict.wait, verdict.reason)
+                on_repeat(error)
             self._count("retries")
             self._clock.sleep(verdict.wait)
             take_slot(timeout=max(0.0, max_retry_seconds - (self._clock.monotonic() - begin)))

@@ -62,7 +62,7 @@ class Settings:
     strict_slash: bool = False
     strict: bool = False
     strict_exports: bool = False
-    honour_idempotency_key: bool = False
+    honour_idempotency_key: bool = True
     storage_url: str = ""
     upload_mode: str = "put"
     upload_quota: int = 100 * 1024**3

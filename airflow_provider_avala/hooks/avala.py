@@ -189,10 +189,18 @@ class AvalaHook(BaseHook):
     ) -> UploadSummary:
         """Upload JSONL to a dataset, in parts; no part is ever held in memory.
 
+        Each part has an ``Idempotency-Key`` that is made of ``idempotency_scope``, the part's position and its content.
+        Give the same scope when the same upload is tried again, and another one for another upload; without one, each
+        call is an upload of its own.
+
         :param dataset_id: id of the dataset.
-        :param source: JSONL file: a local path or anything that ObjectStoragePath opens, or a list of such.
+        :param source: a local path, a glob, a directory, or anything that ObjectStoragePath opens, or a list of such:
+            files of JSONL, which may be compressed with gzip.
         :param items: the items themselves, instead of ``source``.
-        :param options: ``part_size`` in bytes and ``concurrency``, the number of parts in flight.
+        :param options: ``part_size`` in bytes, ``concurrency``, the number of parts in flight, ``validate``,
+            ``on_unknown``, ``idempotency_scope``, ``journal`` and ``progress``; see
+            :func:`airflow_provider_avala.api.uploads.upload_items`.
+        :raises AvalaConfigurationError: if an argument or a line cannot be used, and nothing was stored.
         :raises AvalaUploadError: if the upload stopped before its end.
         """
         from airflow_provider_avala import lineage

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_avala.api.defaults import DEFAULT_PART_SIZE
+from airflow_provider_avala.api.part_outcomes import OnUnknown
+from airflow_provider_avala.api.upload_journal import FileStore, JournalStore
+from airflow_provider_avala.api.uploads import DEFAULT_PART_SIZE
 from airflow_provider_avala.operators.base import AvalaOperator
+from airflow_provider_avala.operators.task_run import TaskRun
 from airflow_provider_avala.outcomes import fatal_errors_end_the_task
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+_STATE_KEY = "avala_upload"
+
 
 class AvalaUploadItemsOperator(AvalaOperator):
-    """Uploads JSONL to a dataset, in parts; returns ``{"dataset_id", "items", "parts", "bytes"}``.
+    """Uploads JSONL to a dataset, in parts, each of them once; returns what the upload comes to.
 
-    Every line is checked before its part is sent. If Avala has accepted some of the parts when the upload stops, the
-    task fails at once and says which lines are stored: a retry would store them a second time.
+    How far the upload came is remembered over the retries of the task: by Airflow's task state where there is such
+    (3.3 and later), else in a file, which serves retries on the same host. A retry goes on with the parts that are
+    missing, if the source is unchanged, and fails with an account of what was stored if it is not. A cleared task
+    starts anew. Parts carry an ``Idempotency-Key``, the same in each retry and another once the task is cleared.
+
+    The result is ``{"dataset_id", "items", "parts", "bytes", "resumed_parts", "unknown_parts"}``: of the parts, how
+    many an earlier attempt had brought in, and how many were sent again because no answer told their outcome: those may
+    be stored twice if Avala does not heed the key; the log names their lines.
 
     :param dataset_id: id of the dataset (templated).
-    :param source: JSONL file: a local path or an object storage URL, or a list of such (templated).
+    :param source: files of JSONL, which may be compressed with gzip: a path, a glob, a directory, an object storage
+        URL or ``ObjectStoragePath``, or a list of such (templated).
     :param items: the items themselves, as dicts, instead of ``source`` (templated).
     :param part_size: size of a part in bytes.
     :param concurrency: number of parts in flight.
+    :param validate: whether each line is checked to be a JSON object before its part is sent.
+    :param on_unknown: what to do about a part that was sent without an answer: ``retry`` sends it again with the same
+        key, ``fail`` ends the task and names the lines, ``verify`` (legacy dialect only, one part at a time, and only
+        if nobody else writes to the dataset) asks for the number of items first.
     :param avala_conn_id: id of the Airflow connection (templated).
     """
 
@@ -38,6 +56,8 @@ class AvalaUploadItemsOperator(AvalaOperator):
         items: Any = None,
         part_size: int = DEFAULT_PART_SIZE,
         concurrency: int = 4,
+        validate: bool = True,
+        on_unknown: OnUnknown = "retry",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -46,12 +66,27 @@ class AvalaUploadItemsOperator(AvalaOperator):
         self.items = items
         self.part_size = part_size
         self.concurrency = concurrency
+        self.validate = validate
+        self.on_unknown = on_unknown
+
+    def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
+        """Render paths, too, which Airflow leaves as they are.
+
+        :param content: what is to be rendered.
+        :param args: Airflow's own.
+        :param kwargs: Airflow's own.
+        """
+        if isinstance(content, PurePath) and not hasattr(content, "fs"):
+            return type(content)(super().render_template(str(content), *args, **kwargs))
+        return super().render_template(content, *args, **kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload, and report what Avala has accepted.
 
         :raises AirflowFailException: an error that no retry can mend.
+        :raises AvalaUploadError: the upload stopped, and a retry goes on where it did.
         """
+        run = TaskRun.of(context, self.retries or 0)
         with fatal_errors_end_the_task():
             summary = self.hook.upload_items(
                 self.dataset_id,
@@ -59,8 +94,18 @@ class AvalaUploadItemsOperator(AvalaOperator):
                 items=self.items,
                 part_size=self.part_size,
                 concurrency=self.concurrency,
+                validate=self.validate,
+                on_unknown=self.on_unknown,
+                idempotency_scope=run.digest,
+                journal=self._journal(context, run),
             )
-        self.log.info("Dataset %s: %d items in %d parts.", summary.dataset_id, summary.items, summary.parts)
+        self.log.info(
+            "Dataset %s: %d items in %d parts, %d of them from an earlier attempt.",
+            summary.dataset_id,
+            summary.items,
+            summary.parts,
+            summary.resumed_parts,
+        )
         return summary.as_dict()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
@@ -73,3 +118,32 @@ class AvalaUploadItemsOperator(AvalaOperator):
         return lineage.operator_lineage(
             lineage.files(self.source), lineage.at_avala(datasets=self.dataset_id)
         )
+
+    def _journal(self, context: Context, run: TaskRun) -> JournalStore | None:
+        if context.get("ti") is None:  # no task, so no retry
+            return None
+        state, settings = context.get("task_state_store"), self.hook.settings
+        if state is not None:
+            return _TaskState(state)
+        store = FileStore(settings.state_dir, settings.base_url, run.digest)
+        if not run.is_retry:  # what is there was left behind by something else of these names
+            store.remove()
+        return store
+
+
+@dataclass(frozen=True)
+class _TaskState:
+    """Keeps the journal in Airflow's task state.
+
+    :param store: the context's.
+    """
+
+    store: Any
+
+    def load(self) -> Any:
+        """What was saved last, or None."""
+        return self.store.get(_STATE_KEY)
+
+    def save(self, value: Mapping[str, Any]) -> None:
+        """Keep a value instead of the one before."""
+        self.store.set(_STATE_KEY, dict(value))

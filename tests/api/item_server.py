@@ -13,7 +13,7 @@ LINE = b'{"a":1}\n'
 def sender(server):
     """Post one part for real, as the client does."""
 
-    def send(body, headers):
+    def send(body, headers, **how):
         headers = {**headers, "Content-Type": body.content_type}
         try:
             answer = requests.post(server.url + "/items", data=body, headers=headers, timeout=10)
@@ -30,7 +30,7 @@ def sender(server):
 
 def stored(server):
     """The lines of all parts that arrived, by file name."""
-    files = [parse(seen.headers["Content-Type"], seen.body)[0] for seen in server.seen]
+    files = [parse(seen.headers["Content-Type"], seen.body)[0] for seen in list(server.seen)]
     return {name.decode(): data for _, name, data in files}
 
 

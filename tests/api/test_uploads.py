@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_avala.api import uploads
 from airflow_provider_avala.api.errors import (
     AvalaConfigurationError,
     AvalaUploadError,
@@ -38,7 +37,14 @@ def test_every_line_arrives_once(items_file):
         summary = upload_items(sender(server), "ds_1", items_file, part_size=24)
 
     assert summary == UploadSummary("ds_1", items=10, parts=4, bytes=80)
-    assert summary.as_dict() == {"dataset_id": "ds_1", "items": 10, "parts": 4, "bytes": 80}
+    assert summary.as_dict() == {
+        "dataset_id": "ds_1",
+        "items": 10,
+        "parts": 4,
+        "bytes": 80,
+        "resumed_parts": 0,
+        "unknown_parts": 0,
+    }
     assert stored(server) == {
         "items-00001.jsonl": LINE * 3,
         "items-00002.jsonl": LINE * 3,
@@ -69,16 +75,17 @@ def test_items_from_memory_leave_no_file_behind(tmp_path, monkeypatch):
 
 
 def test_each_part_has_a_key_of_its_own_that_is_the_same_next_time(items_file):
-    def keys(dataset_id="ds_1", **options):
+    def keys(dataset_id="ds_1", scope="one run"):
         with Server(accept) as server:
-            upload_items(sender(server), dataset_id, items_file, part_size=24, **options)
+            upload_items(sender(server), dataset_id, items_file, part_size=24, idempotency_scope=scope)
         return {seen.headers["Idempotency-Key"] for seen in server.seen}
 
     first = keys()
     assert len(first) == 4
     assert keys() == first
-    assert not keys(idempotency_scope="another run") & first
+    assert not keys(scope="another run") & first
     assert not keys("ds_2") & first
+    assert not keys(scope="") & keys(scope="")
 
 
 @pytest.mark.parametrize(
@@ -99,6 +106,9 @@ def test_each_part_has_a_key_of_its_own_that_is_the_same_next_time(items_file):
         ({"items": [{}], "dataset_id": None}, "dataset_id: .*got None"),
         ({"items": [{"a": 1}, {"a": {1}}]}, "items: item 2: .*nothing was sent"),
         ({"source": "/no/such/file"}, "source: cannot read /no/such/file"),
+        ({"items": [{}], "validate": "no"}, "validate: 'no' is not possible"),
+        ({"items": [{}], "on_unknown": "hope"}, "on_unknown: 'hope' .* 'retry', 'fail', 'verify'"),
+        ({"items": [{}], "on_unknown": "verify"}, "on_unknown: 'verify' needs .* legacy dialect"),
     ],
 )
 def test_a_wrong_argument_is_named_and_nothing_is_sent(arguments, problem):
@@ -111,15 +121,36 @@ def test_a_wrong_argument_is_named_and_nothing_is_sent(arguments, problem):
     assert server.seen == []
 
 
-def test_a_bad_last_line_keeps_all_the_others_from_being_sent(items_file):
+def test_a_bad_line_stops_before_its_part_is_sent(items_file):
     items_file.write_bytes(LINE * 1000 + b'{"a":\n')
+    with Server(accept) as server, pytest.raises(AvalaUploadError) as caught:
+        upload_items(sender(server), "ds_1", items_file, part_size=800)
+
+    text = str(caught.value).replace(str(items_file), "F")
+    assert "line 1001 of F: not JSON: Expecting value" in text
+    assert "Avala accepted 1000 items: lines 1-1000 of F" in text
+    assert is_fatal(caught.value)
+    assert len(server.seen) == 10
+
+
+def test_a_bad_line_in_the_first_part_keeps_everything_from_being_sent(items_file):
+    items_file.write_bytes(LINE * 10 + b'{"a":\n')
     with (
         Server(accept) as server,
-        pytest.raises(AvalaConfigurationError, match=r"line 1001 of .*items\.jsonl"),
+        pytest.raises(AvalaConfigurationError, match=r"line 11 of .*items\.jsonl"),
     ):
-        upload_items(sender(server), "ds_1", items_file, part_size=80)
+        upload_items(sender(server), "ds_1", items_file)
 
     assert server.seen == []
+
+
+def test_what_is_not_checked_is_sent_as_it_is(items_file):
+    items_file.write_bytes(LINE * 10 + b"no JSON\n\n" + LINE)
+    with Server(accept) as server:
+        summary = upload_items(sender(server), "ds_1", items_file, part_size=80, validate=False)
+
+    assert (summary.items, summary.parts) == (12, 2)
+    assert b"".join(data for _, data in sorted(stored(server).items())) == items_file.read_bytes()
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
@@ -146,10 +177,14 @@ def test_no_more_parts_than_allowed_are_under_way(items_file, concurrency):
 
 
 class SteppingClock(Clock):
-    """Four seconds pass whenever somebody looks."""
+    """Some seconds pass whenever somebody looks."""
+
+    def __init__(self, step=4):
+        super().__init__()
+        self.step = step
 
     def monotonic(self):
-        self.now += 4
+        self.now += self.step
         return self.now
 
 
@@ -162,17 +197,20 @@ def test_progress_is_told_every_ten_seconds(items_file):
             items_file,
             part_size=8,
             clock=SteppingClock(),
-            progress=lambda done, total: told.append((done.items, total.items)),
+            concurrency=1,
+            progress=lambda now: told.append((now.summary.items, now.rate, now.share)),
         )
 
-    assert told == [(3, 10), (6, 10), (9, 10)]
+    assert told == [(3, 2.0, 0.3), (6, 2.0, 0.6), (9, 2.0, 0.9)]
 
 
-def test_progress_is_logged_by_default(caplog):
-    with caplog.at_level(logging.INFO):
-        uploads._log_progress(UploadSummary("ds_1", 5, 1, 500_000), UploadSummary("ds_1", 10, 2, 1_000_000))
+def test_progress_is_logged_by_default(items_file, caplog):
+    with Server(accept) as server, caplog.at_level(logging.INFO):
+        upload_items(
+            sender(server), "ds_1", items_file, part_size=40, concurrency=1, clock=SteppingClock(step=10)
+        )
 
-    assert caplog.messages == ["dataset ds_1: Avala has accepted 5 of 10 items, 0.5 of 1.0 MB"]
+    assert "dataset ds_1: Avala has accepted 5 items, 0.0 MB, at 0.0 MB/s, 50% done" in caplog.messages
 
 
 @pytest.fixture
@@ -186,8 +224,8 @@ def full_disk():
 
 def test_a_full_temporary_folder_is_told_from_a_bad_item(tmp_path, monkeypatch, full_disk):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(AvalaUploadError, match=r"cannot be written to .*: File too large.*TMPDIR") as caught:
-        upload_items(lambda body, headers: None, "ds_1", items=({"n": n} for n in range(100_000)))
+    with pytest.raises(AvalaUploadError, match=r"takes no more: File too large.*TMPDIR") as caught:
+        upload_items(lambda body, headers, **how: None, "ds_1", items=({"n": n} for n in range(100_000)))
 
     assert not is_fatal(caught.value)
     assert caught.value.summary.items == 0
@@ -200,7 +238,7 @@ def test_an_error_of_the_given_iterable_stays_its_own():
         raise ConnectionResetError(104, "the database is gone")
 
     with pytest.raises(ConnectionResetError):
-        upload_items(lambda body, headers: None, "ds_1", items=items())
+        upload_items(lambda body, headers, **how: None, "ds_1", items=items())
 
 
 def test_memory_does_not_grow_with_the_upload(tmp_path):
@@ -212,7 +250,7 @@ def test_memory_does_not_grow_with_the_upload(tmp_path):
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-        def send(body, headers):
+        def send(body, headers, **how):
             assert sum(map(len, body)) == len(body)
 
         before = peak()

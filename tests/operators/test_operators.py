@@ -42,7 +42,9 @@ def test_an_upload_reports_what_was_accepted(avala: Emulator, tmp_path: Path) ->
     file = tmp_path / "items.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     found = upload(source=str(file))
-    assert found == {"dataset_id": SEED_DATASET_ID, "items": 4, "parts": 1, "bytes": file.stat().st_size}
+    size = file.stat().st_size
+    expected = {"dataset_id": SEED_DATASET_ID, "items": 4, "parts": 1, "bytes": size}
+    assert found == expected | {"resumed_parts": 0, "unknown_parts": 0}
     assert avala.items(SEED_DATASET_ID) == ROWS
     assert json.loads(json.dumps(found)) == found
 
@@ -86,12 +88,23 @@ def test_an_upload_that_is_refused_ends_the_task(code: int, avala: Emulator) -> 
         upload(items=ROWS)
 
 
-def test_an_upload_that_may_have_happened_is_not_tried_again(avala: Emulator) -> None:
+def test_an_upload_that_may_have_happened_is_not_tried_again_where_that_is_not_wanted(
+    avala: Emulator,
+) -> None:
     avala.inject(faults.reset_after_commit(), method="POST")
-    with pytest.raises(AirflowFailException) as raised:
-        upload(items=ROWS)
+    with pytest.raises(AirflowFailException, match="items 1-4 of the given items may or may not") as raised:
+        upload(items=ROWS, on_unknown="fail")
     assert isinstance(raised.value.__cause__, AvalaUploadError)
     assert len(avala.requests_to("POST")) == 1
+
+
+def test_a_part_without_an_answer_is_sent_again_with_the_same_key(avala: Emulator) -> None:
+    avala.inject(faults.reset_after_commit(), method="POST")
+    found = upload(items=ROWS)
+    first, second = avala.requests_to("POST")
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert (found["items"], found["parts"], found["unknown_parts"]) == (4, 1, 1)
+    assert avala.items(SEED_DATASET_ID) == ROWS
 
 
 def test_an_upload_that_cannot_have_happened_leaves_the_task_its_retries(

@@ -1,0 +1,264 @@
+"""Where items come from: files, globs, directories, here or in an object storage, plain or compressed with gzip.
+
+A compressed file is known by its first bytes, whatever its name.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import gzip
+import stat
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NoReturn, Protocol
+
+from airflow_provider_avala.api.errors import AvalaConfigurationError
+from airflow_provider_avala.api.secrets import without_signed_urls
+
+#: What files are taken from a directory.
+SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_GLOB_SIGNS = "*?["
+#: An object storage reads ahead by this many bytes; some would take 50 MiB.
+_REMOTE_BLOCK = 4 * 1024 * 1024
+_RULE = "name at least one JSONL file"
+_REMEDIES = {
+    errno.ENOENT: "check the path, and that the file is on this worker and not on another one",
+    errno.EACCES: "let the user that runs the worker read it",
+}
+
+
+class SourceUnreadableError(Exception):
+    """A source cannot be read at the moment; a later attempt may well succeed."""
+
+
+class Openable(Protocol):
+    """A file-like address: :class:`pathlib.Path`, Airflow's ``ObjectStoragePath``, and the like."""
+
+    def open(self, mode: str) -> Any:
+        """Open for reading bytes; what it returns can ``read``, ``seek`` and ``close``."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of items.
+
+    :param path: what to open.
+    :param label: its name for messages.
+    :param unit: what a line of it is called in messages.
+    :param fingerprint: size and time of the last change when it was first seen, where that can be known.
+    """
+
+    path: Openable
+    label: str
+    unit: str = "line"
+    fingerprint: tuple[Any, ...] | None = None
+
+    @property
+    def stem(self) -> str:
+        """The file's name without folder and suffixes."""
+        name = Path(str(self.path)).name
+        return Path(name.removesuffix(".gz")).stem or "items"
+
+    @property
+    def bytes(self) -> int | None:
+        """Size of the file as it lies there, where that can be known."""
+        return self.fingerprint[0] if self.fingerprint else None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its bytes can be read again at no cost."""
+        return isinstance(self.path, Path)
+
+    @contextmanager
+    def opened(self) -> Iterator[Reader]:
+        """Open the source for reading its lines' bytes, decompressed if need be.
+
+        :raises AvalaConfigurationError: if it cannot be read, then or later, and waiting will not help.
+        :raises SourceUnreadableError: if an object storage did not give its content.
+        """
+        try:
+            with _open(self.path) as handle:
+                is_gzip = handle.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+                handle.seek(0)
+                yield Reader(gzip.GzipFile(fileobj=handle) if is_gzip else handle, handle, is_gzip)
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise AvalaConfigurationError(
+                f"source: {self.label} is a damaged gzip file: {error}; compress it anew, or copy it again"
+            ) from error
+        except OSError as error:
+            if not self.is_local and error.errno not in _REMEDIES:
+                text = without_signed_urls(str(error))
+                raise SourceUnreadableError(f"{self.label} could not be read: {text}") from error
+            refuse_unreadable(self.label, error)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An open source.
+
+    :param handle: gives the bytes of the lines.
+    :param raw: the file itself.
+    :param is_gzip: whether it is compressed.
+    """
+
+    handle: Any
+    raw: Any
+    is_gzip: bool
+
+    def read(self, size: int) -> bytes:
+        """Read at most so many bytes; none at the end.
+
+        :param size: how many.
+        """
+        data: bytes = self.handle.read(size)
+        return data
+
+    def position(self, plain: int) -> int:
+        """How much of the file as it lies there was used for the first ``plain`` bytes of its content."""
+        return int(self.raw.tell()) if self.is_gzip else plain
+
+
+def _open(path: Openable) -> IO[bytes]:
+    if isinstance(path, Path):
+        return path.open("rb", buffering=0)
+    if hasattr(path, "fs"):
+        return path.open("rb", block_size=_REMOTE_BLOCK)  # type: ignore[call-arg, no-any-return]
+    return path.open("rb")  # type: ignore[no-any-return]
+
+
+def fingerprint(path: Openable) -> tuple[Any, ...] | None:
+    """Size and time of the last change, or None where they cannot be known.
+
+    :param path: anything, asked through its ``stat`` method if it has one.
+    """
+    try:
+        found = path.stat()  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError, NotImplementedError):
+        return None
+    return getattr(found, "st_size", None), getattr(found, "st_mtime_ns", getattr(found, "st_mtime", None))
+
+
+def find_sources(source: Any) -> list[Source]:
+    """Turn the ``source`` argument into the files it names, those of a directory or glob sorted by name.
+
+    :param source: a local path, a glob, a directory, an object with ``open("rb")`` such as ``ObjectStoragePath``, or
+        a list of those.
+    :raises AvalaConfigurationError: if it is none of them, names nothing, or something that cannot be read twice.
+    """
+    given = list(source) if isinstance(source, list | tuple) else [source]
+    if not given:
+        raise AvalaConfigurationError(f"source: the list is empty; {_RULE}")
+    found = [_source(path) for one in given for path in _expanded(_path(one))]
+    labels = set[str]()
+    for each in found:
+        if each.label in labels:
+            raise AvalaConfigurationError(
+                f"source: {each.label} is listed twice, so its items would be stored twice"
+            )
+        labels.add(each.label)
+    return found
+
+
+def _path(given: Any) -> Any:
+    if isinstance(given, str):
+        if not given.strip():
+            raise AvalaConfigurationError(f"source: the path is empty; {_RULE}")
+        if "://" in given:
+            raise AvalaConfigurationError(
+                f"source: {without_signed_urls(given)} is a URL; pass an ObjectStoragePath of it"
+            )
+        return Path(given)
+    if not hasattr(given, "open"):
+        raise AvalaConfigurationError(
+            f"source: expected a path or a list of paths, got {type(given).__name__};"
+            " pass rows that are in memory as items="
+        )
+    return (
+        Path(given.path) if getattr(given, "protocol", None) == "file" and hasattr(given, "path") else given
+    )
+
+
+def _expanded(path: Any) -> Iterable[Any]:
+    """The files that a path stands for; anything that can do no more than be opened stands for itself."""
+    label = without_signed_urls(str(path))
+    try:
+        if any(sign in str(path) for sign in _GLOB_SIGNS) and hasattr(path, "glob") and not path.exists():
+            return _files(path, sorted(_matches(path), key=str), f"{label} matches no file")
+        if hasattr(path, "iterdir") and path.is_dir():
+            inside = [each for each in path.iterdir() if str(each).lower().endswith(SUFFIXES)]
+            return _files(
+                path, sorted(inside, key=str), f"there is no file *{', *'.join(SUFFIXES)} in {label}"
+            )
+    except (OSError, ValueError) as error:
+        refuse_unreadable(label, error)
+    return [path]
+
+
+def _matches(path: Any) -> Iterable[Any]:
+    if isinstance(path, Path):
+        return map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207  # takes absolute patterns
+    parts = list(path.parts)
+    first = next(place for place, part in enumerate(parts) if any(sign in part for sign in _GLOB_SIGNS))
+    base = path
+    for _ in parts[first:]:
+        base = base.parent
+    matches: Iterable[Any] = base.glob("/".join(parts[first:]))
+    return matches
+
+
+def _files(path: Any, candidates: list[Any], nothing: str) -> list[Any]:
+    files = [each for each in candidates if not each.is_dir()]
+    if not files:
+        raise AvalaConfigurationError(
+            f"source: {nothing}; check the path, and that this worker sees the files"
+        )
+    return files
+
+
+def _source(path: Any) -> Source:
+    label = without_signed_urls(str(path))
+    if isinstance(path, Path):
+        _require_regular_file(label, path)
+    elif hasattr(path, "exists"):
+        try:
+            if not path.exists():
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        except (OSError, ValueError) as error:
+            refuse_unreadable(label, error)
+    source = Source(path, label, fingerprint=fingerprint(path))
+    if source.bytes == 0:
+        raise AvalaConfigurationError(f"source: {label} is empty and holds no items; leave the file out")
+    return source
+
+
+def _require_regular_file(label: str, path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        refuse_unreadable(label, error)
+    if not stat.S_ISREG(mode):
+        raise AvalaConfigurationError(
+            f"source: {label} is a pipe or a device, which cannot be read again for a second attempt;"
+            " write its content to a file first"
+        )
+
+
+def refuse_unreadable(label: str, error: Exception) -> NoReturn:
+    """Say why a source cannot be read, and what to do about it.
+
+    :param label: its name.
+    :param error: what reading it raised.
+    :raises AvalaConfigurationError: always.
+    """
+    code = getattr(error, "errno", None)
+    problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    remedy = _REMEDIES.get(code or 0, "check the path")
+    raise AvalaConfigurationError(
+        f"source: cannot read {label}: {without_signed_urls(problem)}; {remedy}"
+    ) from error
