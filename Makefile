@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := -m pytest
+MATRIX := $(basename $(notdir $(wildcard constraints/airflow-*.txt)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo standalone test lint types test-api test-airflow3 test-airflow2 bench format pins clean \
-        python venv venv-api venv-airflow2
+.PHONY: help demo standalone test lint types test-api test-airflow3 test-airflow2 test-matrix dist bench \
+        format pins clean python venv venv-api venv-airflow2
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +39,16 @@ test-airflow3: venv  ## All tests on Airflow 3.3.2
 test-airflow2: venv-airflow2  ## All tests on Airflow 2.11.2
 	.venv-airflow2/bin/python $(PYTEST)
 
+test-matrix: $(MATRIX:%=test-wheel-%)  ## The built wheel in a clean environment of every supported Airflow
+
+test-wheel-%: dist
+	@$(PYTHON) -m scripts.prepare_venv .venv-wheel/$* constraints/$*.txt --extras emulator,matrix --wheel dist
+	.venv-wheel/$*/bin/python -P $(PYTEST) --import-mode importlib tests/matrix
+
+dist: venv  ## Build sdist and wheel into dist/
+	@rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+
 bench: venv  ## Measure the provider beside what a user would pick instead
 	@$(BIN)/python -m pip install --quiet -c constraints/airflow-3.3.2.txt -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.rate_limit
@@ -51,7 +62,7 @@ pins: python  ## Resolve the newest versions anew and write constraints/
 	@$(PYTHON) -m scripts.write_pins
 
 clean:  ## Remove what make has made
-	rm -rf .venv* .demo .standalone .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .venv* .demo .standalone .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

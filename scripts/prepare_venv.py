@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scripts.console import CROSS, say, step
@@ -35,11 +35,17 @@ def main() -> int:
     parser.add_argument("pins", type=Path, help="one name==version a line")
     parser.add_argument("--extras", default="", help="extras of this package, comma separated")
     parser.add_argument("--without-dependencies", action="store_true", help="install only what is pinned")
+    parser.add_argument(
+        "--wheel", type=Path, metavar="FOLDER", help="install the wheel in it, and only what that needs"
+    )
     options = parser.parse_args()
     try:
-        prepare(
-            options.venv, options.pins, options.extras, with_dependencies=not options.without_dependencies
-        )
+        if options.wheel:
+            prepare_for_wheel(options.venv, options.pins, options.extras, options.wheel)
+        else:
+            prepare(
+                options.venv, options.pins, options.extras, with_dependencies=not options.without_dependencies
+            )
     except CannotPrepare as error:
         say(f"  {CROSS} {error}")
         return 1
@@ -50,8 +56,40 @@ def main() -> int:
 
 
 def prepare(venv: Path, pins: Path, extras: str, *, with_dependencies: bool) -> None:
-    """Bring a venv in line with its pins.
+    """Bring a venv in line with its pins, with this package as it stands here.
 
+    :raises CannotPrepare: with the remedy
+    """
+    bring_in_line(
+        venv,
+        pins,
+        fingerprint(venv, pins, extras),
+        lambda: install(venv, pins, extras, with_dependencies=with_dependencies),
+    )
+
+
+def prepare_for_wheel(venv: Path, pins: Path, extras: str, folder: Path) -> None:
+    """Bring a venv in line with the one wheel of a folder, as a user would install it: within the pins.
+
+    :raises CannotPrepare: with the remedy
+    """
+    wheels = sorted(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        raise CannotPrepare(f"{folder} holds {len(wheels)} wheels: run make dist.")
+    digest = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
+    bring_in_line(
+        venv,
+        pins,
+        f"{digest} {fingerprint(venv, pins, extras)}",
+        lambda: install_wheel(venv, pins, f"{wheels[0]}[{extras}]"),
+    )
+
+
+def bring_in_line(venv: Path, pins: Path, wanted: str, fill: Callable[[], None]) -> None:
+    """Make a venv, unless it was made from the same.
+
+    :param wanted: changes whenever the venv must be made anew
+    :param fill: installs the packages into the empty venv
     :raises CannotPrepare: with the remedy
     """
     check_python(pins)
@@ -59,13 +97,12 @@ def prepare(venv: Path, pins: Path, extras: str, *, with_dependencies: bool) -> 
         venv.mkdir(parents=True, exist_ok=True)
         with (venv / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # a second make in this folder waits for the first
-            wanted = fingerprint(venv, pins, extras)
             stamp = venv / STAMP
             if stamp.is_file() and stamp.read_text() == wanted and works(venv):
                 return
             check_disk(venv)
             create(venv)
-            install(venv, pins, extras, with_dependencies=with_dependencies)
+            fill()
             stamp.write_text(wanted)
     except OSError as error:
         raise CannotPrepare(f"{error.filename or venv}: {error.strerror}. {explain(str(error))}") from error
@@ -140,6 +177,15 @@ def install(venv: Path, pins: Path, extras: str, *, with_dependencies: bool) -> 
         checked(venv, [*pip, "install", "--no-build-isolation", *within, "-e", package])
         if with_dependencies:
             checked(venv, [*pip, "check"])
+
+
+def install_wheel(venv: Path, pins: Path, wheel: str) -> None:
+    """Install Airflow in the pinned version, and a wheel with what it needs."""
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    [airflow] = [line for line in pins.read_text().splitlines() if line.startswith("apache-airflow==")]
+    with step(f"the wheel beside {airflow} into {venv}"):
+        checked(venv, [*pip, "install", "-c", str(pins), airflow, wheel])
+        checked(venv, [*pip, "check"])
 
 
 def checked(venv: Path, command: Sequence[str]) -> None:

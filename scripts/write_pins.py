@@ -17,12 +17,23 @@ from scripts.troubles import explain, last_error
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = "setuptools>=77"  # as in pyproject.toml; pinned, so that building needs no isolated environment
-PYTHONS = {"2.11.2": "# Python >=3.11,<3.13"}
+PYTHONS = {
+    # what these versions of Airflow run on, where that is not ANY_PYTHON
+    "airflow-2.11.2": "# Python >=3.11,<3.13",
+    "airflow-3.0": "# Python >=3.11,<3.13",
+    "airflow-3.1": "# Python >=3.11,<3.14",
+}
 ANY_PYTHON = "# Python >=3.11,<3.15"
+
+#: What these versions of Airflow do not say themselves: with anything newer, tasks cannot reach its execution API.
+BOUNDS = {"airflow-3.2": ["fastapi<0.137", "svcs<26"], "airflow-3.0": ["fastapi<0.118"]}
 
 EXTRAS = {
     # name of the file -> extras of this package
     "airflow-3.3.2": ("emulator", "openlineage", "redis", "test", "browser", "docs", "dist", "lint"),
+    "airflow-3.2": ("emulator", "matrix"),  # the newest 3.2.x; the wheel alone is tried there
+    "airflow-3.1": ("emulator", "matrix"),
+    "airflow-3.0": ("emulator", "matrix"),
     "airflow-2.11.2": ("emulator", "openlineage", "redis", "test", "browser"),
     "api": ("emulator", "redis", "test"),
 }
@@ -32,17 +43,22 @@ def main() -> int:
     """Write every file; 0 when all are written."""
     try:
         for name in EXTRAS:
-            version = name.removeprefix("airflow-")
-            airflow = [] if name == "api" else [f"apache-airflow=={version}"]
             write(
                 ROOT / "constraints" / f"{name}.txt",
-                PYTHONS.get(version, ANY_PYTHON),
-                [*airflow, *requirements(name), BUILD],
+                PYTHONS.get(name, ANY_PYTHON),
+                [*airflow(name), *BOUNDS.get(name, []), *requirements(name), BUILD],
             )
     except subprocess.CalledProcessError as error:
         say(f"  {explain(error.stdout) or last_error(error.stdout)}")
         return 1
     return 0
+
+
+def airflow(name: str) -> list[str]:
+    """Airflow itself: the version in the file's name, or the newest patch release of it; none for the file ``api``."""
+    version = name.removeprefix("airflow-")
+    exact = version.count(".") == 2
+    return [] if name == "api" else [f"apache-airflow=={version}" + ("" if exact else ".*")]
 
 
 def requirements(name: str) -> list[str]:
