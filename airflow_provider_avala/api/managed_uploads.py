@@ -139,12 +139,13 @@ class ManagedUpload:
         if len(missing) < len(files):
             log.info("%d of %d files are stored already.", len(files) - len(missing), len(files))
         waiting, lock = iter(missing), threading.Lock()
+        places = self._client.settings.max_concurrent_uploads  # more would only wait for each other
         # Daemons: a thread that waits for an answer must not keep a killed task alive.
         threads = [
             threading.Thread(
                 target=self._work, args=(waiting, lock), name=f"avala-files-{number}", daemon=True
             )
-            for number in range(min(self._plan.concurrency, len(missing)))
+            for number in range(min(self._plan.concurrency, places, len(missing)))
         ]
         try:
             for thread in threads:
