@@ -200,20 +200,20 @@ class DatasetCreation:
     # Is it there?
 
     def _looked(self) -> list[Dataset]:
-        """The datasets of this name and slug; none if this key, or this server, does not list them."""
+        """The datasets of this name and slug; none if this key, or this server, does not show them."""
         try:
-            return self._namesakes()
+            return self._namesakes(by_slug=self.may_exist)
         except (AvalaApiError, AvalaProtocolError) as error:
             if isinstance(error, AvalaApiError) and error.status_code not in _NO_LIST:
                 raise
             log.info("Whether the dataset exists already cannot be seen: %s", error)
             return []
 
-    def _namesakes(self) -> list[Dataset]:
+    def _namesakes(self, *, by_slug: bool) -> list[Dataset]:
         wanted = self.wanted
         listed = islice(self.client.list_datasets(params={"name": wanted.name}), LOOK_BACK)
         found = [dataset for dataset in listed if self._is_named(dataset)]
-        if not found and wanted.owner_name:
+        if by_slug and not found and wanted.owner_name:
             try:
                 found = [self.client.get_dataset_by_slug(wanted.owner_name, wanted.slug)]
             except AvalaNotFoundError:
@@ -271,7 +271,7 @@ class DatasetCreation:
 
     def _after_loss(self, failure: AvalaError) -> list[Dataset]:
         try:
-            return self._namesakes()
+            return self._namesakes(by_slug=True)
         except AvalaError as error:
             log.warning("It cannot be looked for: %s", error)
             raise failure from None
