@@ -288,3 +288,13 @@ def test_a_reset_forgets_the_files(start):
 def test_an_unknown_upload_mode_is_refused(name, value):
     with pytest.raises(ValueError, match="upload_mode"):
         Settings(**{name: value})
+
+
+def test_both_dialects_hand_out_the_same_targets(start, dialect):
+    avala, client = start(dialect=dialect, dataset_seconds=0)
+    answer = presign(client)
+    assert send(answer, b"12345").status_code == 200
+    assert complete(client, answer).json()["upload_uid"] == answer["upload_uid"]
+    assert finalize(client).json()[avala.dialect.id_key] == avala.datasets[-1]["id"]
+    assert client.get("/datasets/manual-upload/quota/").json()["used"] == 5
+    assert client.get(f"/datasets/{SEED_OWNER}/cars/health/").json()["ingest_ok"] is True
