@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import shutil
 import subprocess
@@ -87,13 +88,15 @@ def test_the_metadata_tell_what_is_needed(wheel: zipfile.ZipFile) -> None:
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert metadata.get_payload().startswith("# airflow-provider-avala\n")
     needed = [each for each in metadata.get_all("Requires-Dist") if "extra ==" not in each]
-    assert {re.match(r"[\w-]+", each)[0] for each in needed} == {  # type: ignore[index]
-        "apache-airflow",
-        "apache-airflow-providers-common-compat",
-        "msgspec",
-        "requests",
-        "rich",
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert {name(each) for each in needed} == {
+        name(each) for each in setup["options"]["install_requires"].split("\n") if each
     }
+
+
+def name(requirement: str) -> str:
+    return re.split(r"[^\w-]", requirement)[0]
 
 
 def test_the_sdist_holds_what_the_wheel_is_made_from_and_no_tests_or_caches(sdist: Path) -> None:
