@@ -195,6 +195,8 @@ def _expanded(path: Any) -> Iterable[Any]:
             return _files(
                 path, sorted(inside, key=str), f"there is no file *{', *'.join(SUFFIXES)} in {label}"
             )
+    except AvalaConfigurationError:
+        raise
     except (OSError, ValueError) as error:
         refuse_unreadable(label, error)
     return [path]
