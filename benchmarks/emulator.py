@@ -36,7 +36,15 @@ def emulator(core: int, *options: str) -> Iterator[tuple[dict[str, Any], float]]
     """Run the command on one core; yield what its ready file says and the seconds that took."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready.json"
-        command = [sys.executable, "-m", "airflow_provider_avala.emulator", "--port", "0", "--rate-limits", "none"]
+        command = [
+            sys.executable,
+            "-m",
+            "airflow_provider_avala.emulator",
+            "--port",
+            "0",
+            "--rate-limits",
+            "none",
+        ]
         started = time.monotonic()
         process = subprocess.Popen(  # noqa: S603 - our own command
             [*command, "--ready-file", str(ready), *options], stdout=subprocess.DEVNULL

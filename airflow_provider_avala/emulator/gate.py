@@ -19,7 +19,12 @@ from airflow_provider_avala.emulator.emulator import API_PREFIX, Emulator
 from airflow_provider_avala.emulator.envelopes import ApiError
 from airflow_provider_avala.emulator.faults import Fault
 from airflow_provider_avala.emulator.limits import Verdict
-from airflow_provider_avala.emulator.recorder import BODY_CAP, KEY_HEADER, RequestRecord
+from airflow_provider_avala.emulator.recorder import (
+    BODY_CAP,
+    KEY_HEADER,
+    RequestRecord,
+    without_credentials,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -115,13 +120,13 @@ class Gate:
         ticket = log.begin(replace(record, fault=fault.name if fault else None))
         try:
             answer = await self._decide(scope, receive, body, record, fault)
-            log.update(ticket, body=bytes(body.kept), body_size=body.size)
+            log.update(ticket, body=_logged(record, body), body_size=body.size)
             if fault is not None and fault.name == "hang_after_commit":
                 await hang(fault, receive, self.stopping)
             log.update(ticket, status=answer.status if answer else None)
             await deliver(answer, fault, scope, receive, send, self.stopping)
         except ClientDisconnect:
-            log.update(ticket, body=bytes(body.kept), body_size=body.size)
+            log.update(ticket, body=_logged(record, body), body_size=body.size)
 
     async def _decide(
         self, scope: Scope, receive: Receive, body: Body, record: RequestRecord, fault: Fault | None
@@ -226,6 +231,11 @@ class Gate:
             logger.exception("The emulator itself failed on %s %s", scope["method"], scope["path"])
         answer.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return answer
+
+
+def _logged(record: RequestRecord, body: Body) -> bytes:
+    kept = bytes(body.kept)
+    return without_credentials(kept) if "json" in record.headers.get("content-type", "") else kept
 
 
 def _kind(record: RequestRecord) -> str:

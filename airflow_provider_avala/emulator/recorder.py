@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +12,15 @@ from typing import Any
 BODY_CAP = 64 * 1024  # bytes of each request body kept
 RECORD_CAP = 10_000  # records kept; the oldest go first
 KEY_HEADER = "x-avala-api-key"
+CREDENTIAL = re.compile(
+    rb'("(?:s3_access_key_id|s3_secret_access_key|gc_storage_auth_json_content|password|api_key)"\s*:\s*)'
+    rb'"(?:[^"\\]|\\.)*(?:"|\Z)'
+)
+
+
+def without_credentials(body: bytes) -> bytes:
+    """Blank out the credentials in a JSON body: the API takes them and shows them to nobody, and nor does the log."""
+    return CREDENTIAL.sub(rb'\1"***"', body)
 
 
 @dataclass(frozen=True)
