@@ -1,9 +1,9 @@
 """Downloads from a storage where anything may go wrong: byte-equal files, or else a clear error and no file?
 
 Run as ``python -m benchmarks.download_faults --plans 1000``. Each plan is drawn from a seed: bytes or a zip, which
-ETag, whether there is a checksum, and what happens to each request. A download that fails is done once more, as Airflow's
-retry would, from a storage that has recovered, and must succeed. Prints counts, and fails at the first plan that ends
-in any other way, naming its seed.
+ETag, whether there is a checksum, and what happens to each request. A download that fails is done once more, as
+Airflow's retry would, from a storage that has recovered, and must succeed. Prints counts, and fails at the first plan
+that ends in any other way, naming its seed.
 """
 
 from __future__ import annotations

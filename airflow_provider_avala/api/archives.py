@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 #: Nothing, HTML or XML, JSON.
 _PAGE_STARTS = (b"", b"<", b"{", b"[")
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
-_CHUNK = 256 * 1024
+_CHUNK = 1024 * 1024
 #: Python unpacks other methods than these without a bound on what comes out of one read.
 BOUNDED_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _UNBOUNDED_CHUNK = 4096

@@ -33,7 +33,7 @@ OpenUrl: TypeAlias = "Callable[[str, Mapping[str, str]], AbstractContextManager[
 #: As many redirects are followed from the address of an export to the file.
 MAX_REDIRECTS = 5
 
-_CHUNK = 256 * 1024
+_CHUNK = 1024 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 log = logging.getLogger(__name__)
