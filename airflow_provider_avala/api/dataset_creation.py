@@ -134,7 +134,7 @@ class DatasetCreation:
     :param run_id: what the upload is known by over its retries; by default it is one that never was before.
     :param memory: what outlives an attempt.
     :param may_exist: whether an earlier attempt may have made the dataset already.
-    :param created_after: no dataset older than this is ours.
+    :param created_after: no dataset older than this is one of an earlier attempt.
     """
 
     client: AvalaClient
@@ -157,6 +157,7 @@ class DatasetCreation:
             raise AvalaConfigurationError(
                 f"concurrency: {self.concurrency!r} is not possible; use a whole number from 1 to {MAX_CONCURRENCY}"
             )
+        self._saw_none = False
         files = find_files(self.source)
         self.memory.update(files=len(files))
         known = self._looked()
@@ -202,7 +203,9 @@ class DatasetCreation:
     def _looked(self) -> list[Dataset]:
         """The datasets of this name and slug; none if this key, or this server, does not show them."""
         try:
-            return self._namesakes(by_slug=self.may_exist)
+            found = self._namesakes(by_slug=self.may_exist)
+            self._saw_none = not found
+            return found
         except (AvalaApiError, AvalaProtocolError) as error:
             if isinstance(error, AvalaApiError) and error.status_code not in _NO_LIST:
                 raise
@@ -236,6 +239,8 @@ class DatasetCreation:
         return next((each for each in found if self._may_be_ours(each)), None)
 
     def _may_be_ours(self, dataset: Dataset) -> bool:
+        if self._saw_none:  # when this attempt began
+            return True
         too_old = self.created_after and dataset.created_at and dataset.created_at < self.created_after
         return not too_old and dataset.data_type in ("", self.wanted.data_type)
 

@@ -24,6 +24,7 @@ from airflow_provider_avala.api.errors import (
     AvalaApiError,
     AvalaConnectionError,
     AvalaError,
+    AvalaNotFoundError,
 )
 from airflow_provider_avala.api.ledger import Ledger
 from airflow_provider_avala.api.managed_files import FileChangedError, SourceFile
@@ -228,7 +229,8 @@ class ManagedUpload:
         if self._stop.is_set():
             raise _StoppedError
         file.check_unchanged()
-        answer = self._post(f"{PATH}/file-upload-url/", self._plan.target_request(file))
+        wanted = self._plan.target_request(file)
+        answer = self._client.run("POST", f"{PATH}/file-upload-url/", json=wanted, repeatable=True)
         target = Target.read(answer, file.size)
         if target.method == "POST":
             self._post_form(target, file)
@@ -240,10 +242,17 @@ class ManagedUpload:
             else:
                 self._put_parts(target, file, session)
             file.check_unchanged()
-        self._post(f"{session}/complete/", {})
+        self._ask(session, "complete", {})
 
-    def _post(self, endpoint: str, body: Mapping[str, Any]) -> Any:
-        return self._client.run("POST", endpoint, json=body, repeatable=True)
+    def _ask(self, session: str, what: str, body: Mapping[str, Any]) -> Any:
+        try:
+            return self._client.run("POST", f"{session}/{what}/", json=body, repeatable=True)
+        except (
+            AvalaNotFoundError
+        ) as error:  # sessions age out; asked for a target again, Avala begins another one
+            raise AvalaStorageError(
+                f"Avala does not know the session of the upload any more: {error}"
+            ) from error
 
     def _region(self, file: SourceFile, offset: int, size: int) -> Region:
         return Region(file, offset, size, self._stop.is_set)
@@ -252,7 +261,7 @@ class ManagedUpload:
         missing = [number for number in range(1, target.part_count + 1) if number not in target.uploaded]
 
         def put_part(number: int) -> None:
-            url, headers = read_part(self._post(f"{session}/parts/", {"part_numbers": [number]}), number)
+            url, headers = read_part(self._ask(session, "parts", {"part_numbers": [number]}), number)
             offset = (number - 1) * target.part_size
             self._put(url, headers, self._region(file, offset, target.length_of(number, file.size)))
 

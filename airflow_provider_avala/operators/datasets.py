@@ -168,7 +168,7 @@ class AvalaCreateDatasetOperator(AvalaOperator):
             run_id=notes.run.digest,
             memory=notes,
             may_exist=notes.dataset_may_exist,
-            created_after=notes.run.oldest,
+            created_after=None if notes.are_kept else notes.run.oldest,
         )
         notes.update(dataset_id=dataset.id)
         return dataset
@@ -245,8 +245,13 @@ class _Notes:
             self._store.set(_STATE_KEY, self._notes)
 
     @property
+    def are_kept(self) -> bool:
+        """Whether notes outlive an attempt."""
+        return self._store is not None
+
+    @property
     def dataset_may_exist(self) -> bool:
         """Whether an earlier attempt has come as far as asking for the dataset; without notes, any may have."""
-        if self._store is not None:
+        if self.are_kept:
             return bool(self.get("finalizing"))
         return self.run.attempt > 1

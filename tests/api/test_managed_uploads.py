@@ -5,72 +5,37 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from pathlib import Path
 
 import pytest
 
 from airflow_provider_avala.api.errors import (
     AvalaAuthenticationError,
     AvalaConfigurationError,
-    AvalaError,
     AvalaPayloadTooLargeError,
     AvalaProtocolError,
-    AvalaServerError,
-    AvalaValidationError,
     is_fatal,
 )
 from airflow_provider_avala.api.ledger import Forgetful
 from airflow_provider_avala.api.presigned import AvalaStorageError
-from airflow_provider_avala.emulator import SEED_ORGANIZATION_ID, faults, running_emulator
+from airflow_provider_avala.emulator import SEED_ORGANIZATION_ID, faults
 from tests.api.loopback import Server
+from tests.api.managed_uploads import (
+    BYTES,
+    CARS,
+    COMPLETE,
+    FORMS,
+    MIB,
+    PRESIGN,
+    avala,
+    content,
+    folder,
+    made,
+    running,
+    sent,
+    stored,
+)
 
-MIB = 1024 * 1024
-FORMS = ("put", "post", "multipart")
-BYTES = re.compile("^/uploads")
-PRESIGN, COMPLETE = "/datasets/manual-upload/file-upload-url/", re.compile("/complete/$")
-CARS = {"name": "Cars", "slug": "cars", "data_type": "image"}
-
-
-@pytest.fixture(scope="module")
-def running():
-    with running_emulator(rate_limits=None, dataset_seconds=0, max_uploads=100) as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def avala(running):
-    running.reset()
-    running.upload_options.mode = "put"
-    running.upload_options.quota = 10**12
-    return running
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    root = tmp_path / "data"
-    for name, size in {"1.jpg": 5, "a/2.png": 3000, "a/ü b.jpg": 7, "empty.jpg": 0}.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(bytes(number % 251 for number in range(size)))
-    return root
-
-
-def stored(avala) -> dict[str, bytes]:
-    """What arrived, by path in the dataset."""
-    return {key.split("/Cars/")[1]: file.content for key, file in avala.files.items()}
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
-
-
-def made(avala) -> list[str]:
-    return [dataset["id"] for dataset in avala.datasets if dataset["name"] == "Cars"]
-
-
-def sent(avala, path: str) -> list[dict]:
-    return [json.loads(request.body) for request in avala.requests_to("POST", path)]
+__all__ = ["avala", "folder", "running"]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -182,6 +147,15 @@ def test_a_storage_that_stays_broken_ends_the_upload_after_some_attempts(avala, 
     assert len(avala.requests_to(origin="storage")) == 8
     assert not is_fatal(raised.value)
     assert made(avala) == []
+
+
+@pytest.mark.parametrize("path", [COMPLETE, re.compile("/parts/$")], ids=["complete", "parts"])
+def test_a_session_that_aged_out_is_begun_again(avala, client_of, folder, path):
+    avala.upload_options.mode = "multipart"
+    avala.inject(faults.status(404), path=path)
+    client_of(avala.base_url, avala.api_key).create_dataset(**CARS, source=folder / "1.jpg")
+    assert stored(avala) == {"1.jpg": (folder / "1.jpg").read_bytes()}
+    assert len(sent(avala, PRESIGN)) == 2
 
 
 @pytest.mark.parametrize(("code", "attempts"), [(400, 1), (403, 2), (404, 1), (302, 1)])
@@ -311,110 +285,3 @@ def test_a_dataset_that_is_there_is_not_added_to(avala, client_of, folder):
     with pytest.raises(AvalaConfigurationError, match=f"dataset {first.id} has them already"):
         client.create_dataset(**CARS, source=folder)
     assert avala.requests_to("POST") == []
-
-
-# Exactly one dataset
-
-LOSSES = {
-    "reset before commit": faults.reset_before_commit(),
-    "reset after commit": faults.reset_after_commit(),
-    "500 before commit": faults.status(500),
-    "500 after commit": faults.status(500, after_commit=True),
-    "502 in HTML after commit": faults.html(502, after_commit=True),
-    "504 after commit": faults.status(504, after_commit=True),
-    "429": faults.status(429),
-    "truncated": faults.truncated(),
-    "bad JSON": faults.bad_json(),
-    "empty": faults.empty_body(),
-    "hang before commit": faults.hang_before_commit(),
-    "hang after commit": faults.hang_after_commit(),
-}
-FINALIZE = re.compile("^/datasets/manual-upload/$")
-
-
-@pytest.mark.parametrize("fault", LOSSES.values(), ids=LOSSES)
-@pytest.mark.parametrize("times", [1, 2])
-def test_a_lost_answer_makes_no_second_dataset_and_sends_no_file_again(
-    avala, client_of, folder, fault, times
-):
-    avala.inject(fault, method="POST", path=FINALIZE, times=times)
-    dataset = client_of(avala.base_url, avala.api_key, timeout=0.3).create_dataset(**CARS, source=folder)
-    assert made(avala) == [dataset.id]
-    assert len(avala.requests_to(origin="storage")) == 4
-
-
-def test_a_dataset_of_somebody_else_that_appears_meanwhile_is_not_taken(avala, client_of, folder):
-    avala.inject(faults.status(200, body={"results": [], "next": None}), path="/datasets/", method="GET")
-    other = avala.add_dataset("Cars", slug="cars")
-    with pytest.raises(AvalaValidationError, match="already exists"):
-        client_of(avala.base_url, avala.api_key).create_dataset(**CARS, source=folder)
-    assert made(avala) == [other]
-
-
-def test_an_answer_that_stays_lost_is_told_and_a_retry_finds_out(avala, client_of, folder):
-    client, memory = client_of(avala.base_url, avala.api_key, max_retry_seconds=5), Forgetful()
-    avala.inject(faults.status(500, after_commit=True), method="POST", path=FINALIZE, times=99)
-    avala.inject(faults.status(500), method="GET", path=re.compile("^/datasets/$"), skip=1, times=99)
-    with pytest.raises(AvalaServerError) as raised:
-        client.create_dataset(**CARS, source=folder, memory=memory, run_id="run")
-    assert not is_fatal(raised.value)
-    assert len(made(avala)) == 1
-    avala.clear_faults()
-    avala.clear_requests()
-    assert memory.get("finalizing") is True
-    found = client.create_dataset(**CARS, source=folder, memory=memory, run_id="run", may_exist=True)
-    assert [found.id] == made(avala)
-    assert [request.method for request in avala.requests] == ["GET"]
-
-
-# Retries
-
-
-def bytes_sent(avala) -> list[str]:
-    return [request.path for request in avala.requests_to(origin="storage") if (request.status or 500) < 300]
-
-
-@pytest.mark.parametrize("remembers", [True, False], ids=["with memory", "without memory"])
-@pytest.mark.parametrize("form", FORMS)
-def test_a_retry_sends_only_what_is_missing(avala, client_of, folder, form, remembers):
-    avala.upload_options.mode = form
-    client, memory = client_of(avala.base_url, avala.api_key, max_retry_seconds=0), Forgetful()
-    arguments = {**CARS, "source": folder, "run_id": "run", "concurrency": 1}
-    avala.inject(faults.status(500), path=BYTES, origin="storage", skip=2)
-    with pytest.raises(AvalaStorageError, match="2 of 4 files are stored"):
-        client.create_dataset(**arguments, memory=memory)
-    batches = {body["dataset_upload_uid"] for body in sent(avala, PRESIGN)}
-    avala.clear_requests()
-    client.create_dataset(**arguments, memory=memory if remembers else Forgetful(), may_exist=True)
-    assert stored(avala) == content(folder)
-    assert len(made(avala)) == 1
-    assert {body["dataset_upload_uid"] for body in sent(avala, PRESIGN)} == batches
-    if remembers:
-        assert len(sent(avala, PRESIGN)) == 2
-    if remembers or form != "post":
-        assert len(bytes_sent(avala)) == 2
-
-
-def test_another_run_and_a_changed_source_have_batches_of_their_own(avala, client_of, folder):
-    client = client_of(avala.base_url, avala.api_key, max_retry_seconds=0)
-    avala.inject(faults.status(400), method="POST", path=FINALIZE, times=99)
-
-    def batch(run_id: str) -> str:
-        avala.clear_requests()
-        with pytest.raises(AvalaError):
-            client.create_dataset(**CARS, source=folder, run_id=run_id)
-        (found,) = {body["dataset_upload_uid"] for body in sent(avala, PRESIGN)}
-        return str(uuid.UUID(found))
-
-    first = batch("one")
-    assert batch("one") == first
-    assert batch("two") != first
-    (folder / "1.jpg").write_text("changed")
-    assert batch("one") != first
-
-
-def test_uploads_at_a_time_are_bounded(avala, client_of, folder):
-    client = client_of(avala.base_url, avala.api_key, max_concurrent_uploads=1)
-    client.create_dataset(**CARS, source=folder, concurrency=4)
-    order = [(r.origin, r.path) for r in avala.requests if r.origin == "storage" or COMPLETE.search(r.path)]
-    assert [origin for origin, _ in order] == ["storage", "api"] * 4
