@@ -7,11 +7,11 @@ PYTEST := -m pytest
 MATRIX := $(basename $(notdir $(wildcard constraints/airflow-*.txt)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo standalone test lint types test-api test-airflow3 test-airflow2 test-matrix dist bench \
-        format pins clean python venv venv-api venv-airflow2
+.PHONY: help demo standalone test lint types test-api test-airflow3 test-airflow2 test-matrix test-browser \
+        test-browser-airflow2 screenshots dist bench format pins clean python chromium venv venv-api venv-airflow2
 
 help:  ## List these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: venv  ## Run the quickstart DAG on a real Airflow 3.3.2 against a local Avala
 	@$(BIN)/python -m scripts.demo
@@ -49,6 +49,16 @@ dist: venv  ## Build sdist and wheel into dist/
 	@rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist
 
+test-browser: venv chromium  ## The connection form and the quickstart in a real browser, on Airflow 3.3.2
+	$(BIN)/python $(PYTEST) tests/browser
+
+test-browser-airflow2: venv-airflow2 chromium  ## The same on Airflow 2.11.2
+	.venv-airflow2/bin/python $(PYTEST) tests/browser
+
+screenshots: venv venv-airflow2 chromium  ## Take the pictures in docs/images anew
+	@$(BIN)/python -m scripts.screenshots
+	@.venv-airflow2/bin/python -m scripts.screenshots
+
 bench: venv  ## Measure the provider beside what a user would pick instead
 	@$(BIN)/python -m pip install --quiet -c constraints/airflow-3.3.2.txt -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.rate_limit
@@ -69,6 +79,12 @@ python:
 	  found=$$($(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null) || found=none; \
 	  echo "  This needs Python 3.11 or newer as '$(PYTHON)'; found: $$found."; \
 	  echo "  Install it, or name another one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    { apt-get update && apt-get install -y --no-install-recommends chromium; } >/dev/null; } || { \
+	  echo "  The browser tests need Chromium. On Debian: sudo apt-get install -y chromium"; exit 1; }
 
 venv: python
 	@$(PYTHON) -m scripts.prepare_venv $(VENV) constraints/airflow-3.3.2.txt \
