@@ -56,9 +56,11 @@ SCENARIOS: Mapping[str, Scenario] = {
             Recurring(faults.reset_mid_body(), {"origin": "storage", "every": 2}),
         ),
     ),
+    # Not by tighter rate limits: their headers name no window, and a client would take them for a minute's.
     "throttled": Scenario(
-        "The key may send 4 requests in 2 seconds, and one export and one upload may run at a time.",
-        settings={"rate_limits": "4/2", "max_exports": 1, "max_uploads": 1},
+        "Every third request is answered 429 with Retry-After: 1, and one export and one upload may run at a time.",
+        settings={"max_exports": 1, "max_uploads": 1},
+        faults=(Recurring(faults.status(429, headers={"Retry-After": "1"}), {"skip": 2, "every": 3}),),
     ),
     "outage": Scenario(
         "Every request to the API and every download is answered 503, until the faults are cleared.",

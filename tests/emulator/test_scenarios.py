@@ -52,12 +52,17 @@ def test_flaky_refuses_posts_before_they_take_effect(start):
     assert len(avala.exports) == found.count("201")
 
 
-def test_throttled_answers_429_from_the_fifth_request_on(clock):
-    with running_emulator(scenario="throttled", clock=clock) as avala:
-        headers = {"X-Avala-Api-Key": avala.api_key}
-        found = [requests.get(f"{avala.base_url}/exports/", headers=headers, timeout=10) for _ in range(5)]
-    assert [reply.status_code for reply in found] == [200] * 4 + [429]
-    assert found[-1].headers["Retry-After"] == "2"
+def test_throttled_answers_every_third_request_with_429_and_lets_one_export_run(start):
+    _, client = start(scenario="throttled")
+    assert outcomes(client, "GET", "/exports/", 7) == ["200", "200", "429"] * 2 + ["200"]
+    assert outcomes(client, "POST", "/exports/", 3, json={"project": SEED_PROJECT_ID}) == [
+        "201",
+        "429",
+        "429",
+    ]
+    replies = [client.get("/exports/") for _ in range(3)]
+    [refused] = [reply for reply in replies if reply.status_code == 429]
+    assert refused.headers["Retry-After"] == "1"
 
 
 def test_an_outage_lasts_until_the_faults_are_cleared(start):
