@@ -76,6 +76,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--public-storage-url", default="", help="hand out storage URLs under this address, of a proxy"
     )
     parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse what the reference says is invalid, such as unknown filters",
+    )
+    parser.add_argument(
         "--strict-slash", action="store_true", help="redirect paths with the other dialect's trailing slash"
     )
     parser.add_argument(
@@ -119,6 +124,7 @@ def serve(options: argparse.Namespace, stop: threading.Event) -> None:
                 storage_port=options.storage_port,
                 dialect=options.dialect,
                 api_key=options.api_key,
+                strict=options.strict,
                 strict_slash=options.strict_slash,
                 upload_mode=options.upload_mode,
                 storage_url=options.public_storage_url,
