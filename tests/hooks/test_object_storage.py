@@ -8,7 +8,7 @@ import os
 import random
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from airflow_provider_avala.hooks import object_storage
 from airflow_provider_avala.hooks.avala import AvalaHook
 from airflow_provider_avala.operators.avala import AvalaDownloadExportOperator, AvalaUploadItemsOperator
 from tests.airflow_support import Connect, context, run_to_end
-from tests.s3_server import CONN_ID, running_s3, s3_client
+from tests.s3_server import CONN_ID, s3_client
 
 try:
     from airflow.sdk.io import attach
@@ -41,11 +41,10 @@ def zipped(size: int) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[Any]:
+@pytest.fixture
+def s3() -> Any:
     """A client of the S3 that the connection leads to."""
-    with running_s3() as url:
-        yield s3_client(url)
+    return s3_client()
 
 
 @pytest.fixture
@@ -256,7 +255,7 @@ def test_what_no_retry_came_for_is_deleted_after_a_week(
     assert not set(old) & set(resting(temporary))
 
 
-def test_a_bucket_that_is_not_there_is_told(avala: Emulator) -> None:
+def test_a_bucket_that_is_not_there_is_told(avala: Emulator, s3: Any) -> None:
     with pytest.raises(AvalaDownloadError, match="could not be written"):
         download(export_id=avala.add_export(), path=url("no-such-bucket", "x.zip"))
 

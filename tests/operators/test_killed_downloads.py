@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from airflow_provider_avala.emulator import Emulator, faults
 from airflow_provider_avala.operators.avala import AvalaDownloadExportOperator
 from tests.airflow_support import context, run_to_end
 from tests.api.test_unpacking import files_in, zipped
-from tests.s3_server import CONN_ID, running_s3, s3_client
+from tests.s3_server import CONN_ID, s3_client
 
 PICTURE = random.Random(5).randbytes(2_000_000)
 DATA = zipped(("a.json", b"[]"), ("images/1.png", PICTURE))
@@ -37,11 +37,10 @@ AvalaDownloadExportOperator(
 """
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[Any]:
+@pytest.fixture
+def s3() -> Any:
     """A client of the S3 that the connection leads to."""
-    with running_s3() as url:
-        yield s3_client(url)
+    return s3_client()
 
 
 def kill_in_the_middle(folder: Path, export_id: str, path: str, *, unpack: bool) -> int:
