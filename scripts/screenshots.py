@@ -70,7 +70,10 @@ def take(ui: AirflowUI, airflow: LocalAirflow) -> None:
     nodes = [node.bounding_box() for node in ui.page.locator(".react-flow__node").all()]
     boxes = [box for box in nodes if box]
     left, top = min(box["x"] for box in boxes), min(box["y"] for box in boxes)
-    right, bottom = (max(box[a] + box[b] for box in boxes) for a, b in (("x", "width"), ("y", "height")))
+    right, bottom = (
+        max(box["x"] + box["width"] for box in boxes),
+        max(box["y"] + box["height"] for box in boxes),
+    )
     area: FloatRect = {"x": left - 16, "y": top - 16, "width": right - left + 32, "height": bottom - top + 32}
     save(ui.page, "quickstart-graph", area=area)
 
