@@ -148,9 +148,10 @@ def _find(source: Any) -> Iterable[SourceFile]:
     try:
         return list(_find_locally(text))
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason, place = getattr(error, "strerror", None) or str(error), getattr(error, "filename", None)
         raise AvalaConfigurationError(
-            f"source: cannot read {text}: {reason}; check the path, and that the user who runs the worker may read it"
+            f"source: cannot read {place or text}: {reason}; check the path, and that the user who runs the worker may"
+            " read it"
         ) from error
 
 

@@ -219,7 +219,11 @@ class AvalaHook(BaseHook):
         :param options: see :meth:`airflow_provider_avala.api.client.AvalaClient.create_dataset`.
         :raises AvalaError: see :mod:`airflow_provider_avala.api.errors`.
         """
-        return self.client.create_dataset(name, slug, data_type, _openable(source, "source"), **options)
+        from airflow_provider_avala import lineage
+
+        dataset = self.client.create_dataset(name, slug, data_type, _openable(source, "source"), **options)
+        lineage.collect(self, lineage.files(source), lineage.at_avala(datasets=dataset.id))
+        return dataset
 
     def download_export(
         self, export_id: str, path: Any, *, if_exists: str = "replace", unpack: bool = False

@@ -27,6 +27,7 @@ from airflow_provider_avala.triggers.avala import AvalaDatasetTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_avala.api.models import Dataset, Resource
 
@@ -129,9 +130,11 @@ class AvalaCreateDatasetOperator(AvalaOperator):
         :raises AvalaError: an error that a retry may mend.
         """
         with fatal_errors_end_the_task():
-            notes = _Notes(TaskRun.of(context, self.retries or 0), context.get("task_state_store"))
+            notes = self._notes(context)
             dataset = self._create(notes)
             self.log.info("Dataset %s (%s): %s", dataset.id, self.name, dataset.progress)
+            self._created_id = dataset.id
+            self.link_to(context, dataset)
             if not self.wait_for_completion:
                 return dataset.id
             found: Resource = dataset
@@ -148,6 +151,9 @@ class AvalaCreateDatasetOperator(AvalaOperator):
                     timeout=self.timeout,
                 )
             return self._accepted(found, files)
+
+    def _notes(self, context: Context) -> _Notes:
+        return _Notes(TaskRun.of(context, self.retries or 0), context.get("task_state_store"))
 
     def _create(self, notes: _Notes) -> Dataset:
         if dataset := self._remembered(notes):
@@ -211,17 +217,35 @@ class AvalaCreateDatasetOperator(AvalaOperator):
             dataset_id = dataset_id or told_id(
                 event, DATASETS
             )  # dag.test() hands on the event and nothing else
+            if files is None:
+                files = self._notes(context).get("files")
             dataset = resumed(self.hook, dataset_id, event, DATASETS)
             if dataset is None:
                 self._wait_in_triggerer(dataset_id, deadline or time.time() + self.timeout, files)
+            self._created_id = dataset_id
             return self._accepted(dataset, files)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """What OpenLineage is told about this task.
+
+        :param task_instance: the task's run; not used.
+        """
+        from airflow_provider_avala import lineage
+
+        made = lineage.at_avala(datasets=getattr(self, "_created_id", None))
+        return lineage.operator_lineage(lineage.files(self.source), made)
 
     def _accepted(self, dataset: Resource, files: int | None) -> str:
         """Hold the dataset to its health report, if that is wanted."""
         if self.require_healthy:
-            owner, slug = getattr(dataset, "owner_name", ""), getattr(dataset, "slug", "") or self.slug
-            self.hook.client.get_dataset_health(owner or str(self.owner_name or ""), slug).require(files)
+            owner = getattr(dataset, "owner_name", "") or self.owner_name or self._user_name()
+            slug = getattr(dataset, "slug", "") or self.slug
+            self.hook.client.get_dataset_health(owner, slug).require(files)
         return dataset.id
+
+    def _user_name(self) -> str:
+        me = self.hook.run("GET", "/users/me/")
+        return str(me.get("username") or "") if isinstance(me, dict) else ""
 
 
 class _Notes:

@@ -81,6 +81,7 @@ def test_two_files_with_one_place_are_refused(folder):
         (7, "got int"),
         (None, "got NoneType"),
         ("{}/pipe", "pipe or a device"),
+        ("{}/dangling", "data/dangling/link.jpg: No such file"),
         ("{}/back\\slash.jpg", "rename it"),
         ("{}/line\nfeed.jpg", "rename it"),
     ],
@@ -88,6 +89,8 @@ def test_two_files_with_one_place_are_refused(folder):
 def test_what_cannot_be_uploaded_is_named(folder, source, message):
     (folder / "empty").mkdir()
     os.mkfifo(folder / "pipe")
+    (folder / "dangling").mkdir()
+    (folder / "dangling" / "link.jpg").symlink_to(folder / "gone.jpg")
     (folder / "back\\slash.jpg").write_text("x")
     (folder / "line\nfeed.jpg").write_text("x")
     with pytest.raises(AvalaConfigurationError, match=message):

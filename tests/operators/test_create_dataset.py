@@ -271,9 +271,42 @@ def test_an_issue_is_an_error_that_names_it_and_a_retry_looks_again(
     assert run(operator(folder, require_healthy=True, **arguments), store=store, tries=3) == found
 
 
+def test_the_number_of_files_is_known_after_a_deferral_that_forgot_it(folder: Path, ready: Emulator) -> None:
+    """As in ``dag.test()``, which hands on the event and nothing else."""
+    (folder / "notes.txt").write_text("x")
+    store, task = StateStore(), operator(folder, deferrable=True, require_healthy=True)
+    ready.dataset_seconds = 1000
+    with pytest.raises(TaskDeferred):
+        task.execute(context(store=store))
+    ready.advance(1000)
+    event = {"status": "finished", "dataset_id": made(ready)[0]}
+    with pytest.raises(AvalaUnhealthyDatasetError, match="5 files were sent"):
+        task.execute_complete(context(store=store), event)
+
+
 def test_a_report_without_waiting_makes_no_sense(folder: Path) -> None:
     with pytest.raises(AvalaConfigurationError, match="require_healthy"):
         operator(folder, require_healthy=True, wait_for_completion=False)
+
+
+# What others learn of it
+
+
+def test_the_button_leads_to_the_dataset(folder: Path, ready: Emulator) -> None:
+    pushed: dict[str, str] = {}
+    one = context()
+    one["ti"].xcom_push = lambda key, value: pushed.update({key: value})
+    operator(folder, wait_for_completion=False).execute(one)
+    assert pushed == {"_link_AvalaLink": "https://avala.ai/@emulator/datasets/cars"}
+
+
+def test_openlineage_is_told_what_was_made_of_what(folder: Path, ready: Emulator) -> None:
+    task = operator(folder, wait_for_completion=False)
+    found = task.execute(context())
+    told = task.get_openlineage_facets_on_complete(None)
+    assert told is not None
+    assert [(one.namespace, one.name) for one in told.inputs] == [("file", str(folder))]
+    assert [(one.namespace, one.name) for one in told.outputs] == [("avala://datasets", found)]
 
 
 # Errors
