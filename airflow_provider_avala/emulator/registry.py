@@ -12,6 +12,7 @@ from airflow_provider_avala.emulator.consensus import ConsensusConfigs, Consensu
 from airflow_provider_avala.emulator.dataset_endpoints import DatasetEndpoints, SequenceEndpoints
 from airflow_provider_avala.emulator.endpoints import Endpoint
 from airflow_provider_avala.emulator.export_endpoints import ExportEndpoints
+from airflow_provider_avala.emulator.fleet import AlertChannels, Alerts, Devices, FleetEvents
 from airflow_provider_avala.emulator.kinds import Kind
 from airflow_provider_avala.emulator.manual_upload_api import ManualUploadApi
 from airflow_provider_avala.emulator.organizations import (
@@ -51,6 +52,10 @@ KINDS: Mapping[str, type[Kind]] = {
     "teams": Teams,
     "team_members": TeamMembers,
     "storage_configs": StorageConfigs,
+    "fleet_devices": Devices,
+    "fleet_events": FleetEvents,
+    "fleet_alerts": Alerts,
+    "fleet_alert_channels": AlertChannels,
 }
 
 

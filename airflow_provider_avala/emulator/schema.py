@@ -42,9 +42,18 @@ def is_uuid(text: str) -> bool:
         return False
 
 
+def is_moment(text: str) -> bool:
+    """Say whether this is a date with a time."""
+    try:
+        return bool(datetime.fromisoformat(text)) and ":" in text
+    except ValueError:
+        return False
+
+
 FORMATS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "uri": (is_url, "Enter a valid URL."),
     "email": (EMAIL.fullmatch, "Enter a valid email address."),
+    "date-time": (is_moment, "Datetime has wrong format."),
     "uuid": (is_uuid, "Must be a valid UUID."),
 }
 
@@ -60,7 +69,7 @@ class Field:
     :param max_length: of a string.
     :param minimum: of a number.
     :param maximum: of a number.
-    :param format: ``uri``, ``email`` or ``uuid`` are checked; ``date-time`` is held as unix seconds and shown as text.
+    :param format: ``uri``, ``email``, ``uuid`` or ``date-time``; unix seconds of a ``date-time`` are shown as text.
     :param of: the JSON type of a list's elements.
     :param access: ``rw``; ``read`` is computed, a body cannot set it; ``write`` is never shown; ``once`` is shown
         in the answer to the creation only.
