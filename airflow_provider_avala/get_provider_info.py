@@ -40,6 +40,7 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": ["airflow_provider_avala.links.avala.AvalaLink"],
         "asset-uris": [_ASSET_URIS],
         "dataset-uris": [_ASSET_URIS],  # what Airflow 2 reads
+        "cli": ["airflow_provider_avala.cli.airflow.get_cli_commands"],
         "config": {
             "avala": {
                 "description": "How the Avala provider keeps the limits of API keys.",

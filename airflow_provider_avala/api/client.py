@@ -205,6 +205,7 @@ class AvalaClient(DatasetCalls):
         if_exists: str = "replace",
         unpack: bool = False,
         deliver: Callable[[Path], None] | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
     ) -> DownloadSummary:
         """Download the file of a finished export, resumed after a cut, verified, and then renamed into place.
 
@@ -215,6 +216,7 @@ class AvalaClient(DatasetCalls):
             ``replace`` it, ``skip`` the download, or raise an ``error``. What has its final name is complete.
         :param unpack: whether to unpack the file, a zip, which is not kept. See :func:`.downloads.download`.
         :param deliver: takes the verified file elsewhere; see :func:`.downloads.download`.
+        :param progress: is told how many bytes have arrived, and of how many if that is known.
         :raises AvalaConfigurationError: if an argument cannot be used.
         :raises AvalaExportFailedError: if the export failed.
         :raises AvalaDownloadError: if the export is not finished, the file could not be had whole or not be written, or
@@ -244,6 +246,7 @@ class AvalaClient(DatasetCalls):
             export_id=export_id,
             unpack=unpack,
             deliver=deliver,
+            progress=progress,
             max_retry_seconds=self.settings.max_retry_seconds,
             clock=self._clock,
             chance=self._chance,

@@ -65,6 +65,7 @@ def download(
     export_id: str = "",
     unpack: bool = False,
     deliver: Callable[[Path], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
     max_retry_seconds: float = 120.0,
     clock: Clock = SYSTEM_CLOCK,
     chance: Callable[[], float] = random.random,
@@ -82,6 +83,7 @@ def download(
         it; if there is such a folder, files of the same names are replaced and others stay. The zip is not kept.
     :param deliver: takes the whole, verified file elsewhere, instead of giving it the target's name. If it raises, the
         ``.part`` file is kept.
+    :param progress: is told, time and again, how many bytes have arrived, and of how many if that is known.
     :param max_retry_seconds: seconds without any progress after which no further attempt is made.
     :param clock: the time to live by.
     :param chance: gives a random number between 0 and 1, for jitter.
@@ -89,7 +91,7 @@ def download(
     :raises AvalaDownloadError: if the file could not be had whole, unpacked or written.
     """
     with PartFile(target, export_id, to_folder=unpack) as part:
-        transfer = _Transfer(open_url, get_url, part, max_retry_seconds, clock, chance)
+        transfer = _Transfer(open_url, get_url, part, max_retry_seconds, clock, chance, progress)
         transfer.run()
         size, files = part.size, 0
         with _discarding(part):
@@ -161,7 +163,9 @@ class _Transfer:
         patience: float,
         clock: Clock,
         chance: Callable[[], float],
+        progress: Callable[[int, int | None], None] | None = None,
     ) -> None:
+        self._progress = progress
         self._open_url, self._get_url, self._part = open_url, get_url, part
         self._patience, self._clock, self._chance = patience, clock, chance
         self._url = get_url()
@@ -220,6 +224,8 @@ class _Transfer:
         for chunk in _chunks(response):
             part.append(chunk)
             size += len(chunk)
+            if self._progress:
+                self._progress(size, found.total)
             if size > self._most:
                 self._most, self._progress_at = size, self._clock.monotonic()
                 self._attempts, self._refreshed = 0, False

@@ -45,12 +45,16 @@ def port_number(text: str) -> int:
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_avala.emulator",
-        description="Run a local Avala API.",
-        epilog=describe(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog="python -m airflow_provider_avala.emulator")
+    add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command to a parser, which may be that of another command line."""
+    parser.description = "Run a local Avala API."
+    parser.epilog = describe()
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(
         "--port", type=port_number, default=8765, help="of the API; 0 = a free one (%(default)s)"
@@ -93,7 +97,6 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="FILE",
         help="YAML or JSON: what it holds besides its own seeds, by resource (docs/offline-tests.md)",
     )
-    return parser.parse_args(arguments)
 
 
 def write_ready_file(path: Path, emulator: Emulator) -> None:
@@ -158,7 +161,11 @@ def explain(error: Exception) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    options = parse_arguments(arguments)
+    return run(parse_arguments(arguments))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run an emulator until a signal comes; return the exit code."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
