@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from pkgutil import resolve_name
@@ -22,6 +23,9 @@ def run(function: str, arguments: argparse.Namespace) -> int:
 
     # As Airflow's own commands do: connections may be in its database.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    logging.disable(
+        logging.CRITICAL
+    )  # Airflow 2 logs to where tables and JSON go, with tracebacks of what is no error
     module, _, name = function.rpartition(".")
     try:
         return int(resolve_name(f"{module}:{name}")(arguments))
@@ -32,4 +36,6 @@ def run(function: str, arguments: argparse.Namespace) -> int:
     except Exception as error:
         words = " ".join(str(error).split()) or type(error).__name__
         print(f"avala: {without_signed_urls(words)}", file=sys.stderr)
+    finally:
+        logging.disable(logging.NOTSET)
     return FAILED
