@@ -113,9 +113,9 @@ def draw(seed: int) -> Plan:
     files: dict[str, list[bytes]] = {}
     for number in range(rng.choice((1, 1, 2, 3))):
         name = f"{number}.jsonl" + rng.choice(("", "", ".gz"))
-        files[name] = [_row(rng, f"{number}-{row}") for row in range(rng.randint(1, 40))]
+        files[name] = [_row(rng, f"{number}-{row}") for row in range(rng.randint(1, 60))]
     options = {
-        "part_size": rng.randint(250, 1500),
+        "part_size": rng.randint(800, 3000),
         "concurrency": rng.randint(1, 4),
         "validate": rng.random() < 0.5,
     }

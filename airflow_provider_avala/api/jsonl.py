@@ -270,13 +270,17 @@ def _whole_lines(read: Callable[[int], bytes], limit: int) -> Iterator[bytes]:
     rest = b""
     while block := read(_CHUNK):
         end = block.rfind(b"\n") + 1
-        if end:
-            yield b"".join((rest, memoryview(block)[:end]))
-            rest = block[end:]
-        else:
+        if not end:
             rest += block
             if len(rest) > limit:
                 break
+            continue
+        first = block.index(b"\n") + 1 if rest else 0
+        if rest:  # by itself, because to join it with the whole block costs three times as much as to read that
+            yield rest + block[:first]
+        rest, block = block[end:], block[first:end]
+        if block:
+            yield block
     if rest:
         yield rest
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from airflow_provider_avala.api.clock import Clock
-from airflow_provider_avala.api.errors import AvalaError, AvalaUploadError
+from airflow_provider_avala.api.errors import AvalaError, AvalaUploadError, is_fatal
 from airflow_provider_avala.api.jsonl import Part
 from airflow_provider_avala.api.part_outcomes import (
     AbortedError,
@@ -283,7 +283,7 @@ class UploadRun:
         ):
             raise cause
         kept = self._journal.is_kept and not any(isinstance(error, CountError) for _, error in errors)
-        resumable = kept and (self._on_unknown != "fail" or not unknown)
+        resumable = kept and (self._on_unknown != "fail" or not unknown) and not (cause and is_fatal(cause))
         refused = LineRanges(part for part, error in errors if part and part not in unknown)
         message = [f"the upload to dataset {self._dataset_id} stopped: {cause}".rstrip(".")]
         message.append(f"Avala accepted {whole.items} items: {self._accepted or 'no lines'}")

@@ -39,7 +39,7 @@ def airflow(avala: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     home = tmp_path_factory.mktemp("airflow")
     dags = tmp_path_factory.mktemp("dags")
     shutil.copy(ROOT / "dags" / "avala_quickstart.py", dags)
-    for name in ("avala_failures.py", "avala_endings.py", "avala_killed.py"):
+    for name in ("avala_failures.py", "avala_endings.py", "avala_killed.py", "avala_killed_upload.py"):
         shutil.copy(ROOT / "tests" / "e2e" / "dags" / name, dags)
     connection = {"conn_type": "avala", "host": avala.base_url}
     env = {

@@ -1,0 +1,48 @@
+"""A worker of a real Airflow is killed with -9 while it uploads; Airflow's own retry goes on with what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_avala.emulator import faults
+from airflow_provider_avala.emulator.seeds import SEED_DATASET_ID
+from scripts.local_airflow import LocalAirflow
+
+from .runs import Run
+from .test_killed import who_talks_to
+
+if TYPE_CHECKING:
+    from airflow_provider_avala.emulator.emulator import Emulator
+
+DAG_ID = "avala_killed_upload"
+ROWS = [{"killed": number} for number in range(20)]
+
+
+def stored(avala: Emulator) -> list[dict[str, int]]:
+    """The rows of this test."""
+    return [row for row in avala.items(SEED_DATASET_ID) if "killed" in row]
+
+
+def test_the_retry_sends_what_is_missing_and_no_row_is_stored_twice(
+    airflow: LocalAirflow, avala: Emulator, failures: dict[str, Run], tmp_path: Path
+) -> None:
+    file = tmp_path / "items.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    airflow.wait_for_dag(DAG_ID)
+    path = f"/datasets/{SEED_DATASET_ID}/items"
+    avala.inject(faults.hang_after_commit(), method="POST", path=path, skip=2)
+    run = Run(DAG_ID, airflow.trigger(DAG_ID, {"dataset_id": SEED_DATASET_ID, "source": str(file)}))
+    airflow.wait(lambda: len(stored(avala)) >= 9, 60, "the third part to be stored")
+    port = int(avala.base_url.split(":")[2].split("/")[0])
+    os.kill(airflow.wait(lambda: who_talks_to(port, airflow), 10, "the worker to be found"), signal.SIGKILL)
+    run.finish(airflow, airflow.follow(run.dag_id, run.run_id))
+
+    assert (run.state, run.last("upload")["try_number"]) == ("success", 2)
+    assert stored(avala) == ROWS
+    found = airflow.return_value(run.dag_id, run.run_id, "upload")
+    found = json.loads(found) if isinstance(found, str) else found
+    assert (found["items"], found["resumed_parts"], found["unknown_parts"]) == (20, 2, 1)
