@@ -23,11 +23,13 @@ from airflow_provider_avala.api.errors import (
 from airflow_provider_avala.api.ledger import Forgetful
 from airflow_provider_avala.api.presigned import AvalaStorageError
 from airflow_provider_avala.emulator import faults
+from tests.api.loopback import Server
 from tests.api.managed_uploads import (
     BYTES,
     CARS,
     COMPLETE,
     FORMS,
+    MIB,
     PRESIGN,
     avala,
     bytes_sent,
@@ -38,6 +40,7 @@ from tests.api.managed_uploads import (
     sent,
     stored,
 )
+from tests.api.scripted import AnyMethod
 from tests.emulator.support import eventually
 
 __all__ = ["avala", "folder", "running"]
@@ -197,3 +200,41 @@ def test_a_killed_upload_is_finished_by_the_next_attempt(avala, client_of, folde
     assert stored(avala) == content(folder)
     if form != "post":
         assert len(bytes_sent(avala)) <= 4 - survived
+
+
+def test_a_name_that_is_taken_by_what_cannot_be_seen_ends_it_at_once(avala, client_of, folder):
+    avala.add_dataset("Cars", slug="cars")
+    avala.inject(faults.status(403), method="GET", path=re.compile("^/datasets/$"), times=99)
+    client = client_of(avala.base_url, avala.api_key)
+    with pytest.raises(AvalaValidationError, match="already exists"):
+        client.create_dataset(**CARS, source=folder, may_exist=True)
+    assert len([request for request in avala.requests_to("POST") if FINALIZE.search(request.path)]) == 1
+
+
+@pytest.mark.parametrize(("form", "accepted"), [("PUT", True), ("MULTIPART", False)])
+def test_a_storage_that_has_the_file_already_says_so(client_of, folder, form, accepted):
+    """With 412; of a part it would be an error."""
+    target = {"method": form, "upload_uid": str(uuid.uuid4()), "part_size": 5 * MIB, "part_count": 1}
+
+    def respond(exchange, seen, number):
+        url = {"url": f"http://{seen.headers['Host']}/bytes", "headers": {}}
+        answers = {
+            "file-upload-url": target | url,
+            "/parts/": {"parts": [{"part_number": 1} | url]},
+            "/complete/": {},
+            "/quota/": {"used": 0, "limit": 10**9},
+            "/datasets/?": {"results": [], "next": None, "previous": None},
+            "/datasets/manual-upload/": {"uid": "d1", "name": "Cars", "slug": "cars"},
+        }
+        known = next((answer for path, answer in answers.items() if path in seen.path), None)
+        exchange.reply(412 if known is None else 200, json.dumps(known).encode())
+
+    server = Server(respond)
+    server.RequestHandlerClass = AnyMethod
+    with server:
+        client = client_of(f"{server.url}/api/v1")
+        if accepted:
+            assert client.create_dataset(**CARS, source=folder / "1.jpg").id == "d1"
+        else:
+            with pytest.raises(AvalaStorageError, match="412"):
+                client.create_dataset(**CARS, source=folder / "1.jpg")
