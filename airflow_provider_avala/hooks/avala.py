@@ -251,8 +251,6 @@ class AvalaHook(BaseHook):
         return summary
 
     def _download(self, export_id: str, path: Any, if_exists: str, unpack: bool) -> DownloadSummary:
-        from airflow_provider_avala.hooks import object_storage
-
         if not str(path or "").strip():
             raise AvalaConfigurationError(
                 f"path: {path!r} says not where to put the file; name a file or a folder"
@@ -268,6 +266,8 @@ class AvalaHook(BaseHook):
             raise AvalaConfigurationError(
                 f"unpack: a zip is unpacked to a local folder, not to {place}; name one, or download it as it is"
             )
+        from airflow_provider_avala.hooks import object_storage
+
         return object_storage.download(self.client, export_id, path, place, if_exists)
 
     def rate_limit_status(self) -> dict[str, LimiterStatus]:
@@ -331,6 +331,8 @@ def _configured() -> dict[str, Any]:
 
 def _openable(place: Any, field: str) -> Any:
     """Turn URLs of object storage into paths that can be opened; leave local paths as they are."""
+    if isinstance(place, str) and "://" not in place:
+        return place  # what follows is slow to import
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     if isinstance(place, list | tuple):
