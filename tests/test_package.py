@@ -42,7 +42,10 @@ def build(source: Path, what: str, into: Path) -> Path:
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source distribution, unpacked."""
     folder = tmp_path_factory.mktemp("sdist")
-    archive = build(ROOT, "build_sdist", folder)
+    tree = shutil.copytree(
+        ROOT, folder / "tree", ignore=shutil.ignore_patterns(".*", "*.egg-info", "build", "dist", "*.pyc")
+    )
+    archive = build(tree, "build_sdist", folder)
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
     return folder / archive.name.removesuffix(".tar.gz")

@@ -64,6 +64,20 @@ class Slots:
         finally:
             free()
 
+    def in_use(self) -> int:
+        """How many places are taken at this moment; those that are free are held for the blink of an eye to see that.
+
+        :raises OSError: if the directory cannot be used.
+        """
+        taken = 0
+        for name in self._names:
+            free = self._take_file(name)
+            if free:
+                free()
+            else:
+                taken += 1
+        return taken
+
     def _wait(self, end: float) -> Callable[[], None]:
         """Wait for a place and return what frees it."""
         pause = _FIRST_LOOK

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -204,3 +205,14 @@ def test_whoever_waits_gets_a_place_in_the_end(tmp_path):
         os.kill(holder.pid, signal.SIGKILL)
         until(got.is_set)
         thread.join()
+
+
+def test_the_places_in_use_are_counted_across_processes_and_stay_free(tmp_path: Path) -> None:
+    slots = Slots("me", "uploads", 3, state_dir=str(tmp_path))
+    others = Slots("me", "uploads", 3, state_dir=str(tmp_path))
+    assert others.in_use() == 0
+    with slots.hold(0), slots.hold(0):
+        assert others.in_use() == 2
+        with others.hold(0):
+            assert slots.in_use() == 3
+    assert slots.in_use() == 0
