@@ -70,6 +70,7 @@ def torment(
     processes.set_forkserver_preload(list(_PRELOADED))
     for tries in range(1, _RETRIES):
         avala.clear_faults()
+        avala.clear_requests()
         for _ in range(5):
             slow = rng.choice((faults.hang_before_commit, faults.hang_after_commit))
             avala.inject(slow(_DELAY), method="POST", times=10)
@@ -79,7 +80,7 @@ def torment(
         theirs.close()
         if not ours.poll(60) or ours.recv() != "begin":
             raise RuntimeError("the worker did not begin")
-        if killed < kills and not ours.poll(rng.uniform(0, 15 * _DELAY)):
+        if killed < kills and _comes(avala, rng.randint(0, 8), rng.uniform(0, _DELAY), ours):
             process.kill()
             killed += 1
             process.join()
@@ -91,6 +92,14 @@ def torment(
         assert found["items"] == _ROWS, found  # noqa: S101
         return killed, found
     raise AssertionError("unreachable")
+
+
+def _comes(avala: Emulator, requests: int, later: float, worker: Connection) -> bool:
+    """Wait for so many requests of this worker, and a little longer; whether that came before the worker's end."""
+    while len(avala.requests_to("POST")) < requests:
+        if worker.poll(0.002):
+            return False
+    return not worker.poll(later)
 
 
 def run(kills: int, seed: int = 1) -> Counter[str]:
