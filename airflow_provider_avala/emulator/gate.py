@@ -117,13 +117,14 @@ class Gate:
         self.emulator.timeline.run()
         log, record = self.emulator.log, self._record(scope)
         fault = self.emulator.faults.take(self.origin, record.method, record.path)
-        ticket = log.begin(replace(record, fault=fault.name if fault else None))
+        ticket = log.begin(record if fault is None else replace(record, fault=fault.name))
         try:
             answer = await self._decide(scope, receive, body, record, fault)
-            log.update(ticket, body=_logged(record, body), body_size=body.size)
+            arrived = {"body": _logged(record, body), "body_size": body.size}
             if fault is not None and fault.name == "hang_after_commit":
+                log.update(ticket, **arrived)
                 await hang(fault, receive, self.stopping)
-            log.update(ticket, status=answer.status if answer else None)
+            log.update(ticket, **arrived, status=answer.status if answer else None)
             await deliver(answer, fault, scope, receive, send, self.stopping)
         except ClientDisconnect:
             log.update(ticket, body=_logged(record, body), body_size=body.size)

@@ -276,6 +276,8 @@ class ManualUploads:
         read_uuid(wanted["dataset_upload_uid"])
         prefix = f"{self.root(wanted['organization_uid'])}/{wanted['name']}/"
         owner = wanted["owner_name"] or SEED_OWNER
+        if wanted["organization_uid"] is not None:
+            owner = self.store.find(ORGANIZATIONS, wanted["organization_uid"])["slug"]
         with self.store.lock:
             for name in ("name", "slug"):
                 if self.store.first(DATASETS, owner_name=owner, **{name: wanted[name]}):

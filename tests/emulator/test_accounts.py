@@ -236,3 +236,16 @@ def test_what_is_added_without_a_request_is_found_by_requests(start):
     member = avala.add_member(SEED_ORGANIZATION_ID, "eve", role="viewer")
     rows = client.get(f"{HOME}/members/?role=viewer").json()["results"]
     assert [row["user_uid"] for row in rows] == [member]
+
+
+def test_what_was_uploaded_for_an_organization_becomes_its_dataset(company):
+    _, client, uid, _ = company
+    body = {"name": "D", "slug": "d", "data_type": "image", "organization_uid": uid}
+    made = client.post("/datasets/manual-upload/", json=body)
+    assert (made.status_code, made.json()["owner_name"]) == (201, "my-company")
+    imported = client.post("/datasets/", json={**body, "slug": "e"}).json()
+    assert imported["owner_name"] == "my-company"
+    assert (
+        client.post("/datasets/", json={**body, "slug": "f", "organization_uid": SEED_DATASET_ID}).status_code
+        == 400
+    )
