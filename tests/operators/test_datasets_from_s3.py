@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from airflow_provider_avala.api.presigned import AvalaStorageError
 from airflow_provider_avala.emulator import Emulator, faults
 from airflow_provider_avala.operators.avala import AvalaCreateDatasetOperator
 from tests.airflow_support import context, run_to_end
-from tests.s3_server import CONN_ID, running_s3, s3_client
+from tests.s3_server import CONN_ID, s3_client
 
 FILES = {
     "day/1.jpg": b"one" * 1000,
@@ -22,14 +21,13 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[Any]:
-    with running_s3() as url:
-        client = s3_client(url)
-        client.create_bucket(Bucket="cars")
-        for key, content in FILES.items():
-            client.put_object(Bucket="cars", Key=key, Body=content)
-        client.put_object(Bucket="cars", Key="big/1.jpg", Body=bytes(range(256)) * (11 * 4096))
-        yield client
+def s3() -> Any:
+    client = s3_client()
+    client.create_bucket(Bucket="cars")
+    for key, content in FILES.items():
+        client.put_object(Bucket="cars", Key=key, Body=content)
+    client.put_object(Bucket="cars", Key="big/1.jpg", Body=bytes(range(256)) * (11 * 4096))
+    return client
 
 
 @pytest.mark.parametrize(
