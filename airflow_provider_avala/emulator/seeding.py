@@ -40,7 +40,13 @@ BESIDE = {  # what an entry may say besides the fields that the API shows
     "sequences": ("dataset",),
 }
 COMPLETED = ("datasets", "projects", "exports", "slices", "members")  # what is missing is made up
-REFERENCES = {"subscription": "webhooks", "registration": "agents"}
+REFERENCES = {
+    "subscription": "webhooks",
+    "registration": "agents",
+    "device": "fleet_devices",
+    "recording": "fleet_recordings",
+    "rule": "fleet_rules",
+}
 NO_REFERENCES = {("slices", "organization")}  # holds a slug
 
 

@@ -72,7 +72,7 @@ class Commands:
     def run(self, *arguments: str, typed: str = "") -> Outcome:
         """Run a command as it is."""
         words = [word for word in arguments if not word.startswith("-") and word != "json"]
-        self.called |= {" ".join(words[:count]) for count in (1, 2)}
+        self.called |= {" ".join(words[:count]) for count in (1, 2, 3)}
         return self._shell.run(arguments, typed)
 
     def done(self, *arguments: str) -> Outcome:

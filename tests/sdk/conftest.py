@@ -16,6 +16,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.emulator.support import eventually
+from tests.sdk.cli_shell import Commands, Shell
 from tests.sdk.control import Control
 from tests.sdk.facade import Facade
 
@@ -103,3 +104,30 @@ def sdk(request: pytest.FixtureRequest, control: Control, clients) -> Iterator[F
 def sync_sdk(request: pytest.FixtureRequest, control: Control, clients) -> Iterator[Facade]:
     """The SDK's synchronous client, for what only it has."""
     yield from _facade(request, clients, "sync")
+
+
+@pytest.fixture(scope="session")
+def environment(emulator, tmp_path_factory) -> dict[str, str]:
+    return {
+        **os.environ,
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "COLUMNS": "300",
+        "AVALA_API_KEY": emulator["api_key"],
+        "AVALA_BASE_URL": emulator["base_url"],
+        "AVALA_ALLOW_INSECURE_BASE_URL": "true",
+    }
+
+
+@pytest.fixture(scope="session")
+def shell(environment):
+    shell = Shell(environment)
+    yield shell
+    shell.close()
+
+
+@pytest.fixture
+def cli(request, control, shell):
+    commands = Commands(shell)
+    yield commands
+    missed = getattr(request.function, "covers", set()) - commands.called
+    assert not missed, f"declared as covered, and not run: {sorted(missed)}"

@@ -3,57 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from avala.cli import main
 
 from airflow_provider_avala.emulator import SEED_DATASET_ID, SEED_OWNER, SEED_PROJECT_ID
-from tests.sdk.cli_shell import Commands, Shell, commands_of
+from tests.sdk.cli_shell import commands_of
 from tests.sdk.facade import covers
 from tests.sdk.receiver import receiving
 from tests.sdk.samples import FRAMES
 from tests.sdk.test_coverage import covered
 
 NOT_RUN = {
-    "fleet": "recordings of devices: nothing that a DAG of this provider reaches",
+    "fleet recordings upload": "how devices send recordings: nothing that a DAG of this provider reaches",
     "lerobot": "needs packages of its own that write files here; sends nothing",
     "import lerobot": "needs packages of its own to read its source; uploads as `import folder` does",
     "import rosbag": "needs packages of its own to read its source; uploads as `import folder` does",
     "datasets resolve": "asks the public resolver, without a key",
     "view": "a viewer of local files; sends nothing",
 }
-
-
-@pytest.fixture(scope="module")
-def environment(emulator, tmp_path_factory) -> dict[str, str]:
-    return {
-        **os.environ,
-        "HOME": str(tmp_path_factory.mktemp("home")),
-        "COLUMNS": "300",
-        "AVALA_API_KEY": emulator["api_key"],
-        "AVALA_BASE_URL": emulator["base_url"],
-        "AVALA_ALLOW_INSECURE_BASE_URL": "true",
-    }
-
-
-@pytest.fixture(scope="module")
-def shell(environment):
-    shell = Shell(environment)
-    yield shell
-    shell.close()
-
-
-@pytest.fixture
-def cli(request, control, shell):
-    commands = Commands(shell)
-    yield commands
-    missed = getattr(request.function, "covers", set()) - commands.called
-    assert not missed, f"declared as covered, and not run: {sorted(missed)}"
 
 
 def test_every_command_is_run_by_a_test():
