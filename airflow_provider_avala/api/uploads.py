@@ -4,9 +4,9 @@ Follows the API's page on uploading items: ``POST /datasets/{id}/items``, multip
 
 Files are checked on the way: while some parts are being sent, the next one is read and checked, and the first bad line
 stops the upload before its part is sent. To check all before the first part is sent would be kinder, for then nothing
-is stored if a line is bad; but with two cores it reached a quarter of what ``curl -F`` sends in the same time, and so
-it is about half. Items from memory are checked, all of them, before anything is sent: they are written to a temporary
-file anyway, because an iterable can be read once only.
+is stored if a line is bad; but the check costs several times what sending does on a fast line (benchmarks/README.md),
+and its time would be added instead of overlapping. Items from memory are checked, all of them, before anything is sent:
+they are written to a temporary file anyway, because an iterable can be read once only.
 
 Every part has an ``Idempotency-Key``, made of the upload's scope, the part's position and its content, the same
 whenever it is sent. Nothing says that Avala heeds it, so a part of unknown outcome is reported even if it was sent
