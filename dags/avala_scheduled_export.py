@@ -1,8 +1,8 @@
 """Export a project every day into an object storage, and tell other DAGs when the file is there.
 
-Needs one connection, ``avala_default``. To make it yours, put the id of your project into the params below and choose a
-folder: local, or s3://, gs://, ... with Airflow's provider for it. A DAG with ``schedule=[Asset(uri=FOLDER)]`` then
-runs after each export.
+Needs one connection, ``avala_default``. To make it yours, put the id of your project into PROJECT and choose a folder:
+local, or s3://, gs://, ... with Airflow's provider for it. The DAG ``avala_after_export`` then runs after each
+export, and so does any other that is scheduled on the same asset.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import os
 from datetime import timedelta
 
 import pendulum
-from airflow.providers.common.compat.sdk import Asset, Param, dag
+from airflow.providers.common.compat.sdk import Param, dag
 
+from airflow_provider_avala.assets.avala import create_asset
 from airflow_provider_avala.operators.avala import AvalaCreateExportOperator, AvalaDownloadExportOperator
 
 FOLDER = os.environ.get("AVALA_EXPORTS_FOLDER", "file:///tmp/avala-exports")
+PROJECT = os.environ.get("AVALA_PROJECT_ID", "0a7a1a00-0000-4000-8000-000000000003")
 
 
 @dag(
@@ -27,7 +29,7 @@ FOLDER = os.environ.get("AVALA_EXPORTS_FOLDER", "file:///tmp/avala-exports")
     doc_md=__doc__,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
-        "project_id": Param("0a7a1a00-0000-4000-8000-000000000003", type="string", title="Project to export"),
+        "project_id": Param(PROJECT, type="string", title="Project to export"),
     },
 )
 def avala_scheduled_export() -> None:
@@ -46,7 +48,7 @@ def avala_scheduled_export() -> None:
         task_id="download_export",
         export_id=export.output,
         path=f"{FOLDER}/daily/{{{{ ds | default(run_id) }}}}.zip",
-        outlets=[Asset(uri=FOLDER)],
+        outlets=[create_asset(project_id=PROJECT, exports=True)],
     )
 
 

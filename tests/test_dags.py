@@ -26,7 +26,7 @@ except ImportError:  # Airflow 2
 DAGS = Path(__file__).parents[1] / "dags"
 POOLS = Path(airflow_provider_avala.__file__).with_name("pools.json")
 #: A DAG that is started by events needs AssetWatcher, and so Airflow 3.
-EVERYWHERE = {"avala_quickstart", "avala_scheduled_export", "avala_many_exports"}
+EVERYWHERE = {"avala_quickstart", "avala_scheduled_export", "avala_many_exports", "avala_after_export"}
 EXPECTED = EVERYWHERE | ({"avala_on_export"} if find_spec("airflow.sdk") else set())
 
 
@@ -101,6 +101,18 @@ def test_every_dag_says_what_it_is(bag: Any) -> None:
 def test_the_pool_is_one_of_those_that_are_shipped(bag: Any) -> None:
     [export] = [task for task in bag.dags["avala_many_exports"].tasks if "create" in task.task_id]
     assert json.loads(POOLS.read_text())[export.pool]["slots"] == 5
+
+
+def test_one_dag_is_scheduled_on_what_the_other_one_makes(bag: Any) -> None:
+    made = bag.dags["avala_scheduled_export"].get_task("download_export").outlets
+    assert [asset.uri for asset in made] == [f"avala://projects/{SEED_PROJECT_ID}/exports"]
+    timetable = bag.dags["avala_after_export"].timetable
+    waited_for = getattr(timetable, "asset_condition", None) or timetable.dataset_condition
+    assert made[0].uri in repr(waited_for)
+
+
+def test_the_dag_that_comes_after_runs_by_hand_too(bench: Bench) -> None:
+    bench.run("dags", "test", "avala_after_export")
 
 
 def test_the_scheduled_export_puts_the_file_of_the_day_into_the_storage(bench: Bench) -> None:
