@@ -8,7 +8,7 @@ MATRIX := $(basename $(notdir $(wildcard constraints/airflow-*.txt)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo standalone test lint types test-api test-airflow3 test-airflow2 test-matrix test-browser \
-        test-browser-airflow2 screenshots dist bench format pins clean python chromium venv venv-api venv-airflow2
+        test-browser-airflow2 screenshots dist bench soak format pins clean python chromium venv venv-api venv-airflow2
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench: venv  ## Measure the provider beside what a user would pick instead
 	@$(BIN)/python -m pip install --quiet -c constraints/airflow-3.3.2.txt -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.rate_limit
 	$(BIN)/python -m benchmarks.mixed_load
+
+soak: venv  ## Ten minutes of DAG runs on a real Airflow while calls fail; SOAK='--minutes 2' for less
+	@$(BIN)/python -m benchmarks.soak $(SOAK)
 
 format: venv  ## Format the code
 	$(BIN)/ruff check --fix .
