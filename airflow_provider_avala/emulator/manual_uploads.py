@@ -312,15 +312,15 @@ def read_uuid(text: str | None) -> str | None:
         raise ApiError.invalid(dataset_upload_uid="Must be a valid UUID.") from None
 
 
-def check_path(path: str) -> None:
-    """Check that a path in a dataset is relative and stays inside.
+def check_path(path: str, field: str = "file_path_in_dataset") -> None:
+    """Check that a path is relative, stays inside, and can be a part of a URL.
 
+    :param field: which holds it.
     :raises ApiError: 400.
     """
-    if "\\" in path or "\x00" in path or any(step in ("", ".", "..") for step in path.split("/")):
-        raise ApiError.invalid(
-            file_path_in_dataset="Must be a relative POSIX path without '.', '..' or '\\'."
-        )
+    odd = "\\" in path or "\x00" in path or any("\ud800" <= letter <= "\udfff" for letter in path)
+    if odd or any(step in ("", ".", "..") for step in path.split("/")):
+        raise ApiError.invalid(**{field: "Must be a relative POSIX path without '.', '..' or '\\'."})
 
 
 def content_type_of(key: str) -> str:

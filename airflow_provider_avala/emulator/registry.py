@@ -13,6 +13,8 @@ from airflow_provider_avala.emulator.dataset_endpoints import DatasetEndpoints, 
 from airflow_provider_avala.emulator.endpoints import Endpoint
 from airflow_provider_avala.emulator.export_endpoints import ExportEndpoints
 from airflow_provider_avala.emulator.fleet import AlertChannels, Alerts, Devices, FleetEvents
+from airflow_provider_avala.emulator.fleet_managed import ManagedFleetUploads
+from airflow_provider_avala.emulator.fleet_uploads import FleetUploads
 from airflow_provider_avala.emulator.kinds import Kind
 from airflow_provider_avala.emulator.manual_upload_api import ManualUploadApi
 from airflow_provider_avala.emulator.organizations import (
@@ -64,4 +66,5 @@ def endpoints_of(emulator: Emulator) -> list[Endpoint]:
     found: list[Endpoint] = []
     for name, row in RESOURCES.items():
         found += KINDS.get(name, Kind)(emulator, row).endpoints()
-    return [*found, *Account(emulator).endpoints(), *ManualUploadApi(emulator).endpoints()]
+    more = (Account, ManualUploadApi, FleetUploads, ManagedFleetUploads)
+    return found + [endpoint for part in more for endpoint in part(emulator).endpoints()]

@@ -19,6 +19,7 @@ from airflow_provider_avala.emulator.app import build_api
 from airflow_provider_avala.emulator.control import build_control
 from airflow_provider_avala.emulator.delivery import TRANSPORT
 from airflow_provider_avala.emulator.emulator import API_PREFIX, Emulator, Settings
+from airflow_provider_avala.emulator.fleet_storage import fleet_routes
 from airflow_provider_avala.emulator.gate import Gate
 from airflow_provider_avala.emulator.storage import build_storage
 from airflow_provider_avala.emulator.upload_storage import upload_routes
@@ -167,7 +168,7 @@ async def _serve(
 ) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    taking = upload_routes(emulator.manual_uploads, emulator.signer)
+    taking = [*upload_routes(emulator.manual_uploads, emulator.signer), *fleet_routes(emulator)]
     storage = build_storage(emulator.export_service, emulator.signer, emulator.storage_options, taking)
     api_gate = Gate(emulator, "api", build_api(emulator), stopping, build_control(emulator))
     storage_gate = Gate(emulator, "storage", storage, stopping)

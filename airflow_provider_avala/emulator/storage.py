@@ -8,9 +8,11 @@ import hmac
 import itertools
 import re
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from datetime import UTC, datetime
+from urllib.parse import quote, urlencode
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,6 +23,7 @@ from airflow_provider_avala.emulator.envelopes import ApiError
 from airflow_provider_avala.emulator.exports import Artifact, Exports
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+REFUSED = "Request has expired or its signature does not match"
 
 
 class Signer:
@@ -42,9 +45,40 @@ class Signer:
     def admits(self, path: str, query: Mapping[str, str]) -> bool:
         """Say whether the query opens this path now."""
         signed = {name: query.get(name, "") for name in ("Expires", "Nonce")}
-        if not hmac.compare_digest(query.get("Signature", ""), self._digest(path, signed)):
+        if not self._sealed(query.get("Signature", ""), path, signed):
             return False
         return self.now() < float(signed["Expires"])
+
+    def presign(self, path: str, wanted: Mapping[str, str], lifetime: int) -> tuple[str, float]:
+        """Return the path with a query of signature version 4, and the time at which it ends, unix seconds.
+
+        The SDK holds that time against its own clock, so it is the machine's, wherever the emulator's has been moved.
+
+        :param wanted: what the query says besides.
+        """
+        begins = int(time.time())
+        moment = datetime.fromtimestamp(begins, UTC)
+        query = {
+            **wanted,
+            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+            "X-Amz-Credential": f"emulator/{moment:%Y%m%d}/auto/s3/aws4_request",
+            "X-Amz-Date": f"{moment:%Y%m%dT%H%M%SZ}",
+            "X-Amz-Expires": str(lifetime),
+            "X-Amz-SignedHeaders": "content-length;host",
+        }
+        sealed = {**query, "X-Amz-Signature": self._digest(path, query)}
+        return f"{path}?{urlencode(sealed, quote_via=quote)}", begins + lifetime
+
+    def admits_presigned(self, path: str, query: Mapping[str, str]) -> bool:
+        """Say whether a query of signature version 4 opens this path now."""
+        signed = {name: value for name, value in query.items() if name != "X-Amz-Signature"}
+        if not self._sealed(query.get("X-Amz-Signature", ""), path, signed):
+            return False
+        begins = datetime.strptime(signed["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        return time.time() < begins + int(signed["X-Amz-Expires"])
+
+    def _sealed(self, signature: str, path: str, query: Mapping[str, str]) -> bool:
+        return hmac.compare_digest(signature.encode(), self._digest(path, query).encode())
 
     def _digest(self, path: str, query: Mapping[str, str]) -> str:
         return hmac.new(self._secret, f"{path}?{urlencode(query)}".encode(), hashlib.sha256).hexdigest()
@@ -116,7 +150,7 @@ def build_storage(
 
     async def download(request: Request) -> Response:
         if not signer.admits(request.url.path, request.query_params):
-            return denied(403, "AccessDenied", "Request has expired or its signature does not match")
+            return denied(403, "AccessDenied", REFUSED)
         try:
             artifact = await asyncio.to_thread(exports.artifact, request.path_params["uid"])
         except ApiError:

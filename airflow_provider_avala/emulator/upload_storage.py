@@ -13,9 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_avala.emulator.manual_uploads import ManualUploads, Session, StoredFile
-from airflow_provider_avala.emulator.storage import Signer, denied
-
-REFUSED = "Request has expired or its signature does not match"
+from airflow_provider_avala.emulator.storage import REFUSED, Signer, denied
 
 
 def upload_routes(uploads: ManualUploads, signer: Signer) -> list[Route]:

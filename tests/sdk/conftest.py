@@ -19,6 +19,7 @@ from tests.emulator.support import eventually
 from tests.sdk.cli_shell import Commands, Shell
 from tests.sdk.control import Control
 from tests.sdk.facade import Facade
+from tests.sdk.tls_proxy import HOST, Proxy, make_certificates, proxying
 
 # The SDK decides where it keeps its checkpoints when it is imported; they must not get into a real home.
 with tempfile.TemporaryDirectory(prefix="avala-home-") as early, patch.dict(os.environ, HOME=early):
@@ -86,8 +87,7 @@ def clients(emulator: dict[str, str]) -> Iterator[dict[str, tuple[object, asynci
         runner.run(asynchronous.close())
 
 
-def _facade(request: pytest.FixtureRequest, clients, kind: str) -> Iterator[Facade]:
-    target, runner = clients[kind]
+def _facade(request: pytest.FixtureRequest, target, runner=None) -> Iterator[Facade]:
     called: set[str] = set()
     yield Facade(target, called, runner)
     missed = getattr(request.function, "covers", set()) - called
@@ -97,13 +97,13 @@ def _facade(request: pytest.FixtureRequest, clients, kind: str) -> Iterator[Faca
 @pytest.fixture(params=["sync", "async"])
 def sdk(request: pytest.FixtureRequest, control: Control, clients) -> Iterator[Facade]:
     """Each of the SDK's clients in turn."""
-    yield from _facade(request, clients, request.param)
+    yield from _facade(request, *clients[request.param])
 
 
 @pytest.fixture
 def sync_sdk(request: pytest.FixtureRequest, control: Control, clients) -> Iterator[Facade]:
     """The SDK's synchronous client, for what only it has."""
-    yield from _facade(request, clients, "sync")
+    yield from _facade(request, *clients["sync"])
 
 
 @pytest.fixture(scope="session")
@@ -131,3 +131,53 @@ def cli(request, control, shell):
     yield commands
     missed = getattr(request.function, "covers", set()) - commands.called
     assert not missed, f"declared as covered, and not run: {sorted(missed)}"
+
+
+# The SDK sends files to a few hosts only. A proxy with a throw-away CA stands in for one of them, and the storage of
+# an emulator is behind it.
+
+
+@pytest.fixture(scope="session")
+def upload_site(tmp_path_factory) -> Iterator[tuple[dict[str, str], Proxy, dict[str, str]]]:
+    """An emulator whose targets are at that host, the proxy, and the environment that leads the SDK to it."""
+    folder = tmp_path_factory.mktemp("uploads")
+    ca_file, certificate = make_certificates(folder)
+    with (
+        running_command(folder, "--public-storage-url", f"https://{HOST}") as ready,
+        proxying(certificate, ready["storage_url"]) as proxy,
+    ):
+        yield (
+            ready,
+            proxy,
+            {
+                "AVALA_API_KEY": ready["api_key"],
+                "AVALA_BASE_URL": ready["base_url"],
+                "AVALA_ALLOW_INSECURE_BASE_URL": "true",
+                "HTTPS_PROXY": proxy.url,
+                "NO_PROXY": "localhost,127.0.0.1",
+                "SSL_CERT_FILE": str(ca_file),
+            },
+        )
+
+
+@pytest.fixture
+def upload_control(upload_site) -> Control:
+    control = Control(upload_site[0]["base_url"])
+    control.turn(reset=True)
+    return control
+
+
+@pytest.fixture
+def proxy(upload_site) -> Proxy:
+    _, proxy, _ = upload_site
+    proxy.asked.clear()
+    return proxy
+
+
+@pytest.fixture
+def upload_sdk(request, upload_site, upload_control, proxy, monkeypatch) -> Iterator[Facade]:
+    """The synchronous client, whose files go through the proxy; only its environment says so."""
+    for name, value in upload_site[2].items():
+        monkeypatch.setenv(name, value)
+    with avala.Client() as client:
+        yield from _facade(request, client)

@@ -18,7 +18,6 @@ from tests.sdk.samples import FRAMES
 from tests.sdk.test_coverage import covered
 
 NOT_RUN = {
-    "fleet recordings upload": "how devices send recordings: nothing that a DAG of this provider reaches",
     "lerobot": "needs packages of its own that write files here; sends nothing",
     "import lerobot": "needs packages of its own to read its source; uploads as `import folder` does",
     "import rosbag": "needs packages of its own to read its source; uploads as `import folder` does",

@@ -1,8 +1,4 @@
-"""Managed uploads by the unmodified SDK: every form, and the bytes really move.
-
-The SDK sends files to a few hosts only. A proxy with a throw-away CA stands in for one of them, and the
-emulator's storage is behind it.
-"""
+"""Managed uploads by the unmodified SDK: every form, and the bytes really move."""
 
 from __future__ import annotations
 
@@ -15,56 +11,23 @@ import avala.errors
 import pytest
 
 from airflow_provider_avala.emulator import SEED_ORGANIZATION_ID, SEED_OWNER, SEED_USER_ID
-from tests.sdk.conftest import running_command
 from tests.sdk.control import Control
 from tests.sdk.facade import Facade, covers
-from tests.sdk.tls_proxy import HOST, make_certificates, proxying
+from tests.sdk.tls_proxy import HOST
 
 FILES = {"a.jpg": b"\xff\xd8 first", "night/b.jpg": b"\xff\xd8 second" * 1000, "notes.txt": b"not indexed"}
 MIB = 1024**2
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """An emulator that hands out targets at the SDK's own upload host, and the proxy that leads there."""
-    folder = tmp_path_factory.mktemp("uploads")
-    ca_file, certificate = make_certificates(folder)
-    with (
-        running_command(folder, "--public-storage-url", f"https://{HOST}") as ready,
-        proxying(certificate, ready["storage_url"]) as proxy,
-    ):
-        yield ready, proxy, ca_file
+@pytest.fixture
+def control(upload_control) -> Control:
+    upload_control.turn(settings={"dataset_seconds": 0, "upload_mode": "put", "upload_quota": 10**9})
+    return upload_control
 
 
 @pytest.fixture
-def control(site) -> Control:
-    control = Control(site[0]["base_url"])
-    control.turn(reset=True, settings={"dataset_seconds": 0, "upload_mode": "put", "upload_quota": 10**9})
-    return control
-
-
-@pytest.fixture
-def proxy(site, monkeypatch):
-    """The proxy, which the SDK is led to by the environment alone."""
-    _, proxy, ca_file = site
-    for name, value in {
-        "AVALA_ALLOW_INSECURE_BASE_URL": "true",
-        "HTTPS_PROXY": proxy.url,
-        "NO_PROXY": "localhost,127.0.0.1",
-        "SSL_CERT_FILE": str(ca_file),
-    }.items():
-        monkeypatch.setenv(name, value)
-    proxy.asked.clear()
-    return proxy
-
-
-@pytest.fixture
-def sync_sdk(request, site, control, proxy):
-    called: set[str] = set()
-    with avala.Client(api_key=site[0]["api_key"], base_url=site[0]["base_url"]) as client:
-        yield Facade(client, called, None)
-    missed = getattr(request.function, "covers", set()) - called
-    assert not missed, f"declared as covered, and not called: {sorted(missed)}"
+def sync_sdk(upload_sdk, control) -> Facade:
+    return upload_sdk
 
 
 @pytest.fixture
