@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 #: Statuses that no retry can mend: the request, the key or the resource has to change first.
 FATAL_STATUSES = frozenset({400, 401, 403, 404, 405, 409, 413, 422})
+#: What is said about a request that must not be done twice and may have been done.
+LOOK_FIRST = "Avala may or may not have acted on it: look before you repeat it."
 
 
 class AvalaError(Exception):
@@ -111,7 +113,7 @@ class AvalaApiError(AvalaError):
         message = ": ".join(part.rstrip(".:") for part in parts) + "."
         advice = remedy(self.status_code, self.code, self.retry_after)
         if self.status_code >= 500 and self.method not in policy.IDEMPOTENT_METHODS:
-            advice = f"Avala may or may not have acted on it: look before you repeat it. {advice}"
+            advice = f"{LOOK_FIRST} {advice}"
         return " ".join(filter(None, (message, advice, self._references())))
 
     def _references(self) -> str:

@@ -23,10 +23,12 @@ from airflow_provider_avala.api.budget import Budget
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_avala.api.dialects import CURRENT, LEGACY
 from airflow_provider_avala.api.errors import (
+    LOOK_FIRST,
     AvalaApiError,
     AvalaConfigurationError,
     AvalaConnectionError,
     AvalaProtocolError,
+    AvalaRateLimitTimeout,
     error_from_response,
 )
 from airflow_provider_avala.api.presigned import check_storage_url
@@ -68,9 +70,10 @@ class Answer:
             return json_module.loads(self.body)
         except (ValueError, RecursionError):
             kind = self.headers.get("Content-Type", "no content type").partition(";")[0][:100]
+            acted = "" if policy.is_idempotent(self.request.partition(" ")[0]) else f". {LOOK_FIRST}"
             raise AvalaProtocolError(
                 f"{self.request} was answered with {self.status}, but not with JSON ({kind});"
-                " check that the connection's base URL is that of Avala's API"
+                f" check that the connection's base URL is that of Avala's API{acted}"
             ) from None
 
 
@@ -174,12 +177,18 @@ class Transport:
                 )
                 if verdict.wait is None or getattr(error, "status_code", None) in final:
                     log.debug("Attempt %d was the last: %s", attempt, verdict.reason)
+                    if isinstance(error, AvalaConnectionError) and error.sent and not repeatable:
+                        error.args = (f"{error}. {LOOK_FIRST}",)
                     raise
                 log.info("%s Next attempt in %.1f s (%s).", error, verdict.wait, verdict.reason)
                 on_repeat(error)
+                last = error
             self._count("retries")
             self._clock.sleep(verdict.wait)
-            take_slot(timeout=max(0.0, max_retry_seconds - (self._clock.monotonic() - begin)))
+            try:
+                take_slot(timeout=max(0.0, max_retry_seconds - (self._clock.monotonic() - begin)))
+            except AvalaRateLimitTimeout as full:  # which alone would sound as if nothing had been sent
+                raise last from full
         raise AssertionError("unreachable")
 
     def open(self, url: str, headers: Mapping[str, str] | None = None) -> requests.Response:

@@ -13,6 +13,7 @@ from airflow_provider_avala.api.errors import (
     AvalaConnectionError,
     AvalaProtocolError,
     AvalaRateLimitError,
+    AvalaRateLimitTimeout,
     AvalaServerError,
 )
 from airflow_provider_avala.emulator import faults, running_emulator
@@ -89,6 +90,28 @@ def test_write_is_repeated_only_if_it_was_refused(avala, client_of, clock, metho
     assert tried == (2 if refused else 1)
     if not refused:
         assert isinstance(result, AvalaServerError | AvalaConnectionError)
+        assert "may or may not have acted on it: look before you repeat it" in str(result)
+
+
+@pytest.mark.parametrize(("method", "doubtful"), [("GET", False), ("POST", True)])
+def test_an_answer_to_a_write_that_cannot_be_read_says_that_somebody_has_to_look(
+    client_of, method, doubtful
+) -> None:
+    with (
+        Scripted(says(200, b"<html>")) as server,
+        pytest.raises(AvalaProtocolError, match="not with JSON") as error,
+    ):
+        client_of(server.url).run(method, "/x/")
+    assert ("look before you repeat it" in str(error.value)) is doubtful
+
+
+def test_a_budget_used_up_before_a_retry_does_not_hide_why_there_was_to_be_one(client_of, clock) -> None:
+    with Scripted(says(503, {}), OK) as server:
+        client = client_of(server.url, rate_limits="1/60", max_retry_seconds=10)
+        with pytest.raises(AvalaServerError, match="503") as error:
+            client.run("GET", "/x/")
+        assert len(server.seen) == 1
+    assert isinstance(error.value.__cause__, AvalaRateLimitTimeout)
 
 
 @pytest.mark.parametrize("fault", LASTING.values(), ids=LASTING)
