@@ -19,6 +19,8 @@ HEAVY = (
     "starlette",
     "uvicorn",
     "redis",
+    "cryptography",
+    "rich",
     "airflow.models",
     "airflow.providers_manager",
     "airflow.sdk.providers_manager_runtime",
@@ -52,6 +54,19 @@ def loaded_by(statement: str, after: str = "pass") -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
+#: What DAG files name, and all of ``api`` that it needs.
+NAMED = [
+    f"airflow_provider_avala.{kind}.avala" for kind in ("operators", "sensors", "triggers", "hooks", "assets")
+]
+LIGHT = {"api", "api.defaults", "api.errors", "api.secrets", "api.targets"}
+#: Airflow's own thin layers, which come with the first provider of any kind.
+AIRFLOWS_OWN = (
+    "airflow.providers.common",
+    "airflow.sdk.bases.operatorlink",
+    "airflow.sdk.observability.stats",
+)
+
+
 @pytest.fixture(scope="module")
 def loaded() -> set[str]:
     """What all modules that DAG files import load, beyond Airflow's own base classes."""
@@ -67,6 +82,16 @@ def test_the_modules_are_found() -> None:
 @pytest.mark.parametrize("module", HEAVY)
 def test_a_dag_file_loads_nothing_heavy(module: str, loaded: set[str]) -> None:
     assert not [name for name in loaded if name == module or name.startswith(f"{module}.")]
+
+
+def test_a_dag_file_loads_only_this_package_and_little_of_its_api() -> None:
+    """Neither zipfile nor tempfile nor any other part of Python that Airflow's base classes have not loaded."""
+    names = loaded_by(f"import {', '.join(NAMED)}", after=BASES)
+    mine = {name for name in names if name.split(".")[0] == "airflow_provider_avala"}
+    assert {name for name in names - mine if not name.startswith(AIRFLOWS_OWN)} == set()
+    assert {name for name in mine if name.startswith("airflow_provider_avala.api")} == {
+        f"airflow_provider_avala.{name}" for name in LIGHT
+    }
 
 
 def test_the_api_layer_loads_no_airflow() -> None:

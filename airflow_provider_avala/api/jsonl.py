@@ -26,8 +26,6 @@ from airflow_provider_avala.api.part_digest import PartDigest
 from airflow_provider_avala.api.sources import Source, fingerprint
 from airflow_provider_avala.api.spool import SpooledPart
 
-#: Bytes of JSONL in one request, unless the caller says otherwise.
-DEFAULT_PART_SIZE = 32 * 1024 * 1024
 #: The API takes 100 MB in one request; the frame around the file needs some of it.
 MAX_PART_SIZE = 100_000_000 - 64 * 1024
 

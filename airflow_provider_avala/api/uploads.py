@@ -24,8 +24,9 @@ from typing import Any
 from uuid import uuid4
 
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
+from airflow_provider_avala.api.defaults import DEFAULT_PART_SIZE
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaUploadError
-from airflow_provider_avala.api.jsonl import DEFAULT_PART_SIZE, MAX_PART_SIZE, Part, cut_source, too_long
+from airflow_provider_avala.api.jsonl import MAX_PART_SIZE, Part, cut_source, too_long
 from airflow_provider_avala.api.part_outcomes import ON_UNKNOWN, OnUnknown, StoredTotal
 from airflow_provider_avala.api.sources import Source, find_sources, fingerprint
 from airflow_provider_avala.api.spool import SpoolError, spool_items

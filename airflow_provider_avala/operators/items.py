@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_avala.api.part_outcomes import OnUnknown
-from airflow_provider_avala.api.upload_journal import FileStore, JournalStore
-from airflow_provider_avala.api.uploads import DEFAULT_PART_SIZE
+from airflow_provider_avala.api.defaults import DEFAULT_PART_SIZE
 from airflow_provider_avala.operators.base import AvalaOperator
 from airflow_provider_avala.operators.task_run import TaskRun
 from airflow_provider_avala.outcomes import fatal_errors_end_the_task
@@ -17,6 +15,9 @@ from airflow_provider_avala.outcomes import fatal_errors_end_the_task
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_avala.api.part_outcomes import OnUnknown
+    from airflow_provider_avala.api.upload_journal import JournalStore
 
 _STATE_KEY = "avala_upload"
 
@@ -125,6 +126,9 @@ class AvalaUploadItemsOperator(AvalaOperator):
         state, settings = context.get("task_state_store"), self.hook.settings
         if state is not None:
             return _TaskState(state)
+
+        from airflow_provider_avala.api.upload_journal import FileStore  # only what uploads loads it
+
         store = FileStore(settings.state_dir, settings.base_url, run.digest)
         if not run.is_retry:  # what is there was left behind by something else of these names
             store.remove()

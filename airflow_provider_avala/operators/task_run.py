@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from airflow_provider_avala.api.dialects import MAX_NAME
-
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -82,6 +80,8 @@ class TaskRun:
 
         :param wish: how the name shall begin; by default with DAG and task.
         """
+        from airflow_provider_avala.api.dialects import MAX_NAME  # a DAG file needs no dialects
+
         digest = self.digest
         return f"{(wish or f'{self.dag_id}.{self.task_id}').strip()[: MAX_NAME - len(digest) - 1]}-{digest}"
 
