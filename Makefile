@@ -46,8 +46,9 @@ test-wheel-%: dist
 	.venv-wheel/$*/bin/python -P $(PYTEST) --import-mode importlib tests/matrix
 
 dist: venv  ## Build sdist and wheel into dist/
-	@rm -rf dist
+	@rm -rf dist build *.egg-info  # what an earlier build has left would find its way into this one
 	$(BIN)/python -m build --no-isolation --outdir dist
+	@rm -rf build *.egg-info
 
 test-browser: venv chromium  ## The connection form and the quickstart in a real browser, on Airflow 3.3.2
 	$(BIN)/python $(PYTEST) tests/browser
