@@ -1,13 +1,13 @@
 """Assets at Avala: what a DAG makes there, or is scheduled on.
 
-=====================================  =====================================================
-``avala://datasets/<id>``              a dataset
-``avala://datasets/<id>@<sha256>``     one version of a dataset, as Avala's resolver writes it
-``avala://projects/<id>``              a project
-``avala://slices/<id>``                a slice
-``avala://<any of these>/<id>/exports``  the exports made of it, each time another one
-``avala://exports/<id>``               one export
-=====================================  =====================================================
+========================================  =====================================================
+``avala://datasets/<id>``                 a dataset
+``avala://datasets/<id>@<sha256>``        one version of a dataset, as Avala's resolver writes it
+``avala://projects/<id>``                 a project
+``avala://slices/<id>``                   a slice
+``avala://<any of these>/<id>/exports``    the exports made of it, each time another one
+``avala://exports/<id>``                  one export
+========================================  =====================================================
 """
 
 from __future__ import annotations
