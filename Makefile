@@ -7,7 +7,7 @@ PYTEST := -m pytest
 MATRIX := $(basename $(notdir $(wildcard constraints/airflow-*.txt)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo standalone test lint types test-api test-airflow3 test-airflow2 test-matrix test-browser \
+.PHONY: help demo standalone test lint types docs test-api test-airflow3 test-airflow2 test-matrix test-browser \
         test-browser-airflow2 screenshots dist bench soak format pins clean python chromium venv venv-api venv-airflow2
 
 help:  ## List these targets
@@ -20,7 +20,7 @@ standalone: venv  ## Airflow's UI and a local Avala to play with, until Ctrl-C
 	@$(BIN)/python -m scripts.standalone $(if $(AIRFLOW_PORT),--airflow-port $(AIRFLOW_PORT)) \
 	  $(if $(AVALA_PORT),--avala-port $(AVALA_PORT))
 
-test: lint types test-api test-airflow3  ## Lint, types, unit, integration and end-to-end tests on Airflow 3.3.2
+test: lint types docs test-api test-airflow3  ## Lint, types, docs, unit, integration and end-to-end tests on Airflow 3.3.2
 
 lint: venv  ## Check style and format
 	$(BIN)/ruff check .
@@ -29,6 +29,10 @@ lint: venv  ## Check style and format
 types: venv  ## Check types, strictly
 	$(BIN)/mypy
 	$(BIN)/mypy --follow-imports silent -p scripts
+
+docs: venv  ## Make the pages in docs/ and the reference, into build/docs
+	@rm -rf build/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html -d build/doctrees docs build/docs
 
 test-api: venv-api  ## The API layer and the emulator, where no Airflow is installed, and Avala's own SDK on it
 	.venv-api/bin/python $(PYTEST) tests/api tests/emulator tests/sdk
