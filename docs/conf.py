@@ -34,6 +34,8 @@ add_module_names = False
 
 html_theme = "furo"
 html_title = f"Avala for Airflow {version}"
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
