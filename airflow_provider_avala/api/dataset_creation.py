@@ -7,6 +7,7 @@ that the name is taken. So whether a taken name is our own dataset is looked up 
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -168,8 +169,9 @@ class DatasetCreation:
             raise AvalaConfigurationError(
                 f"name, slug: dataset {known[0].id} has them already; choose others. Nothing was sent"
             )
-        # Another batch for other files: a session of the old ones would pass for complete.
-        batch = str(uuid5(NAMESPACE_URL, f"avala:{self.run_id}:{manifest_of(files)}"))
+        # Another batch for other files or another place: a session of the old ones would pass for complete.
+        place = json.dumps([self.wanted.name, self.wanted.organization_uid])
+        batch = str(uuid5(NAMESPACE_URL, f"avala:{self.run_id}:{place}:{manifest_of(files)}"))
         ledger = Ledger(files, self.memory)
         self._check_quota(files, ledger)
         plan = UploadPlan(self.wanted.name, batch, self.wanted.organization_uid, self.concurrency)

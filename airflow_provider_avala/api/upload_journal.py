@@ -4,6 +4,10 @@ The journal is small whatever the upload's size: of the parts that were accepted
 digests of each range folded into one (which tells whether all of it is still the same), and those that were being
 sent, one by one. It is written before a part is sent and after its outcome is known, so that whatever kills the
 process leaves at worst a part of unknown outcome, never a forgotten one.
+
+An upload that did not finish is gone on with by whoever comes next, under the scope that it began with, so that its
+parts keep their Idempotency-Keys. One that finished is over: only a repetition of the attempt that finished it may take
+it for its own.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from typing import Any, Protocol
 from airflow_provider_avala.api.jsonl import Part
 from airflow_provider_avala.api.state_dir import StateDir, file_name
 
-_VERSION = 1
+_VERSION = 2
 _KIND = "upload"
 #: Seconds after which the file of an upload that nobody went on with is removed.
 _FORGOTTEN = 30 * 86400.0
@@ -49,7 +53,7 @@ class FileStore:
 
     def __init__(self, state_dir: str, *scope: str) -> None:
         self._dir = StateDir(state_dir)
-        self._name = file_name(_KIND, "items", *scope)
+        self._name = file_name(_KIND, *scope)
 
     @property
     def path(self) -> Path:
@@ -185,16 +189,18 @@ class Journal:
     """Writes down how far one upload has come. Safe to be used by several threads.
 
     :param store: where to; None to write nothing down.
-    :param identity: what the upload is: notes about another one are not its own.
+    :param dataset_id: where the upload goes: notes about another dataset are not its own.
+    :param run: whose attempt this is; the same for retries, another one once the task is cleared.
     :param part_size: the most bytes in a part.
+    :ivar scope: what sets the upload apart from others: the run that began it.
     :ivar earlier: what an earlier attempt has noted.
     """
 
-    def __init__(self, store: JournalStore | None, identity: Mapping[str, Any], part_size: int) -> None:
-        self._store = store
-        self._identity = {"version": _VERSION, **identity}
+    def __init__(self, store: JournalStore | None, dataset_id: str, run: str, part_size: int) -> None:
+        self._store, self._run = store, run
+        self._identity = {"version": _VERSION, "dataset_id": dataset_id}
         self._lock = threading.Lock()
-        self.earlier = self._read()
+        self.scope, self.earlier = self._read()
         self._now = replace(self.earlier, part_size=part_size)
 
     @property
@@ -252,6 +258,8 @@ class Journal:
             return
         value = {
             **self._identity,
+            "run": self._run,
+            "scope": self.scope,
             "accepted": [
                 [one.first, one.last, f"{one.digest:032x}", one.items, one.bytes] for one in now.accepted
             ],
@@ -269,13 +277,15 @@ class Journal:
                 error,
             )
 
-    def _read(self) -> Progress:
+    def _read(self) -> tuple[str, Progress]:
         value = self._store.load() if self._store else None
         if not isinstance(value, Mapping) or any(
             value.get(name) != known for name, known in self._identity.items()
         ):
-            return Progress()
-        return Progress(
+            return self._run, Progress()
+        if value["done"] and value["run"] != self._run:
+            return self._run, Progress()
+        return value["scope"], Progress(
             accepted=tuple(
                 Range(first, last, int(digest, 16), items, size)
                 for first, last, digest, items, size in value["accepted"]

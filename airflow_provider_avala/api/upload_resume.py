@@ -50,8 +50,9 @@ def missing_parts(
     if doubtful and on_unknown == "fail":
         raise AvalaUploadError(
             f"the upload to dataset {dataset_id} cannot go on: an earlier attempt ended while it sent"
-            f" {LineRanges(doubtful)}, which may or may not have been stored: look before you send them again."
-            f" Avala accepted {earlier.items} items before.",
+            f" {LineRanges(doubtful)}, which may or may not have been stored. Look in Avala, and delete them if they"
+            " are there; then set on_unknown='retry' and clear the task, which sends them again and goes on with what"
+            f" is missing. Avala accepted {earlier.items} items before.",
             summary=_accepted(earlier, dataset_id),
             unknown_parts=len(doubtful),
         )
@@ -64,8 +65,9 @@ def _changed(earlier: Progress, dataset_id: str) -> AvalaUploadError:
         f"the upload to dataset {dataset_id} cannot go on: the source has changed since an earlier attempt of it, or"
         f" the size of the parts has (it was {earlier.part_size} bytes). Avala accepted {earlier.items} items in"
         f" {earlier.parts} parts before, {earlier.bytes} bytes of JSONL, and {len(earlier.sending)} parts may or"
-        " may not have been stored. Bring the old source back and retry, or clear the task to"
-        " upload all of the new one.",
+        " may not have been stored. Bring the old source back, and the size of the parts, and clear the task: it goes on"
+        " with what is missing. Or delete those items in Avala, and trigger a new run of the DAG, which uploads all of"
+        " the new source.",
         summary=_accepted(earlier, dataset_id),
         unknown_parts=len(earlier.sending),
     )

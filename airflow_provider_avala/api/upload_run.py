@@ -71,8 +71,7 @@ class UploadRun:
     :param dataset_id: where to.
     :param parts: gives the parts in order, each when it is asked for.
     :param sources: the files, for how much of them is done.
-    :param scope: what sets the upload apart from others.
-    :param journal: how far an earlier attempt came, and this one.
+    :param journal: what sets the upload apart from others, how far an earlier attempt came, and this one.
     :param concurrency: the most requests at a time.
     :param on_unknown: what to do about a part of unknown outcome.
     :param stored: tells whether a part was stored, for ``verify``.
@@ -87,7 +86,6 @@ class UploadRun:
         parts: Iterator[Part],
         sources: Sequence[Source],
         *,
-        scope: str,
         journal: Journal,
         concurrency: int,
         on_unknown: OnUnknown,
@@ -95,7 +93,7 @@ class UploadRun:
         progress: Callable[[UploadProgress], None],
         clock: Clock,
     ) -> None:
-        self._send, self._dataset_id, self._scope = send, dataset_id, scope
+        self._send, self._dataset_id = send, dataset_id
         self._journal, self._on_unknown, self._stored = journal, on_unknown, stored
         self._concurrency, self._progress, self._clock = concurrency, progress, clock
         sizes = [source.bytes for source in sources]
@@ -232,7 +230,7 @@ class UploadRun:
             doubtful = doubtful or outcome_unknown(error)
 
         body = MultipartBody(chunks, part.size, f"{part.source.stem}-{part.number:05d}.jsonl")
-        key = "\0".join((self._dataset_id, self._scope, str(part.number), part.digest))
+        key = "\0".join((self._dataset_id, self._journal.scope, str(part.number), part.digest))
         headers = {"Idempotency-Key": hashlib.sha256(key.encode()).hexdigest()}
         try:
             answer = self._send(body, headers, repeatable=self._on_unknown == "retry", on_repeat=on_repeat)
@@ -283,7 +281,8 @@ class UploadRun:
         ):
             raise cause
         kept = self._journal.is_kept and not any(isinstance(error, CountError) for _, error in errors)
-        resumable = kept and (self._on_unknown != "fail" or not unknown) and not (cause and is_fatal(cause))
+        settled = self._on_unknown != "fail" or not unknown
+        resumable = kept and settled and not (cause and is_fatal(cause))
         refused = LineRanges(part for part, error in errors if part and part not in unknown)
         message = [f"the upload to dataset {self._dataset_id} stopped: {cause}".rstrip(".")]
         message.append(f"Avala accepted {whole.items} items: {self._accepted or 'no lines'}")
@@ -295,6 +294,11 @@ class UploadRun:
         message.append("what follows was not sent")
         if resumable:
             message.append("A retry of the task goes on with what is missing")
+        elif kept and settled:
+            message.append(
+                "Once that is mended, clear the task: it goes on with what is missing, as long as the lines that were"
+                " accepted are still there, and unchanged"
+            )
         raise AvalaUploadError(
             ". ".join(message) + ".", summary=whole, unknown_parts=len(unknown), resumable=resumable
         ) from cause

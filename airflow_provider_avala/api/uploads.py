@@ -81,7 +81,8 @@ def upload_items(
         how many items the dataset has: which tells only if nobody else writes to it, and takes one request at a time.
     :param idempotency_scope: what sets the upload apart from others of the same rows, and is the same when it is tried
         again; by default a random one.
-    :param journal: where to note how far the upload came, so that the next attempt with the same scope goes on there.
+    :param journal: where to note how far the upload came, so that the next attempt goes on there. An upload that did
+        not finish is gone on with whatever the scope, and keeps its own; one that finished, with the same scope only.
     :param progress: told how far the upload has come, at most every 10 seconds; by default that is logged.
     :param total: asks how many items the dataset has, for ``verify``.
     :param clock: the time to live by.
@@ -91,8 +92,7 @@ def upload_items(
     """
     _check_arguments(dataset_id, source, items, part_size, concurrency)
     _check_options(validate, on_unknown, total)
-    scope = idempotency_scope or uuid4().hex
-    notes = Journal(journal, {"run": scope, "dataset_id": dataset_id}, part_size)
+    notes = Journal(journal, dataset_id, idempotency_scope or uuid4().hex, part_size)
     if notes.earlier.done:
         return _done_before(dataset_id, notes)
     stored = StoredTotal(total, notes, clock) if total and on_unknown == "verify" else None
@@ -100,7 +100,6 @@ def upload_items(
         UploadRun,
         send,
         dataset_id,
-        scope=scope,
         journal=notes,
         concurrency=1 if on_unknown == "verify" else concurrency,
         on_unknown=on_unknown,
@@ -108,7 +107,7 @@ def upload_items(
         progress=progress or (lambda now: log.info("%s", now)),
         clock=clock,
     )
-    cut = partial(_cut_all, part_size=part_size, scope=scope)
+    cut = partial(_cut_all, part_size=part_size, scope=notes.scope)
     if source is not None:
         sources = find_sources(source)
         return upload(cut(sources, validate=validate), sources).run()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import conf
@@ -13,6 +14,7 @@ from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaNotF
 from airflow_provider_avala.kinds import DATASETS
 from airflow_provider_avala.operators.base import AvalaOperator, seconds
 from airflow_provider_avala.operators.polling import poll_until_successful
+from airflow_provider_avala.operators.task_notes import notes_of
 from airflow_provider_avala.operators.task_run import TaskRun
 from airflow_provider_avala.outcomes import (
     ID,
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_avala.api.models import Dataset, Resource
+    from airflow_provider_avala.api.upload_journal import JournalStore
 
 _STATE_KEY = "avala_dataset"
+
+log = logging.getLogger(__name__)
 
 
 class AvalaCreateDatasetOperator(AvalaOperator):
@@ -39,8 +44,9 @@ class AvalaCreateDatasetOperator(AvalaOperator):
 
     Before anything is sent, the files are found, their places in the dataset compared, and the storage quota is asked
     for. A retry goes on where the attempt before it stopped: it sends only the files that Avala does not have, and
-    finds the dataset if it was made already. A cleared task begins anew; because names are unique, a dataset that was
-    made before has to be deleted or renamed first.
+    finds the dataset if it was made already. So does a cleared task, as long as no dataset was made; after that it
+    begins anew, and because names are unique, that dataset has to be deleted or renamed first. What is stored is noted
+    in Airflow's task state where there is such (3.3 and later), else in a file, for retries on the same host.
 
     :param name: name of the dataset (templated).
     :param slug: its name in URLs (templated).
@@ -153,7 +159,10 @@ class AvalaCreateDatasetOperator(AvalaOperator):
             return self._accepted(found, files)
 
     def _notes(self, context: Context) -> _Notes:
-        return _Notes(TaskRun.of(context, self.retries or 0), context.get("task_state_store"))
+        run = TaskRun.of(context, self.retries or 0)
+        store = notes_of(context, run, self.hook.settings, _STATE_KEY)
+        dataset = (self.name, self.slug, self.owner_name, self.organization_uid)
+        return _Notes(run, store, dataset, certain=context.get("task_state_store") is not None)
 
     def _create(self, notes: _Notes) -> Dataset:
         if dataset := self._remembered(notes):
@@ -171,10 +180,10 @@ class AvalaCreateDatasetOperator(AvalaOperator):
             license=self.license,
             organization_uid=self.organization_uid,
             concurrency=self.concurrency,
-            run_id=notes.run.digest,
+            run_id=notes.scope,
             memory=notes,
             may_exist=notes.dataset_may_exist,
-            created_after=None if notes.are_kept else notes.run.oldest,
+            created_after=notes.oldest,
         )
         notes.update(dataset_id=dataset.id)
         return dataset
@@ -249,14 +258,24 @@ class AvalaCreateDatasetOperator(AvalaOperator):
 
 
 class _Notes:
-    """What attempts of one task run tell each other: in Airflow's task state, where there is one (3.3 and later)."""
+    """What attempts of one task tell each other. A dataset that is made is the last that its run has to say.
 
-    def __init__(self, run: TaskRun, store: Any) -> None:
-        self.run = run
-        self._store = store
-        found = store.get(_STATE_KEY) if store is not None else None
-        mine = found if isinstance(found, dict) and found.get("run") == run.digest else {}
-        self._notes: dict[str, Any] = {**mine, "run": run.digest}
+    :param run: the run of the task.
+    :param store: where the notes are kept, if anywhere.
+    :param dataset: what is to be made; notes about something else do not count.
+    :param certain: whether the notes reach every attempt, wherever it runs.
+    """
+
+    def __init__(
+        self, run: TaskRun, store: JournalStore | None, dataset: Sequence[str | None], *, certain: bool
+    ) -> None:
+        self._run, self._store, self._certain = run, store, certain
+        found = store.load() if store is not None else None
+        earlier = found if isinstance(found, dict) and found.get("dataset") == [*dataset] else {}
+        if earlier.get("dataset_id") and earlier.get("run") != run.digest:  # cleared since
+            earlier = {}
+        now = {"dataset": [*dataset], "run": run.digest}
+        self._notes: dict[str, Any] = {"scope": run.digest, **earlier, **now}
 
     def get(self, key: str) -> Any:
         """See :class:`.Memory`."""
@@ -265,17 +284,25 @@ class _Notes:
     def update(self, **notes: Any) -> None:
         """See :class:`.Memory`."""
         self._notes.update(notes)
-        if self._store is not None:
-            self._store.set(_STATE_KEY, self._notes)
+        if self._store is None:
+            return
+        try:
+            self._store.save(self._notes)
+        except Exception as error:  # whatever keeps it from being kept, the upload itself can go on
+            self._store, self._certain = None, False
+            log.warning("How far the upload has come cannot be noted, a retry may send it again: %s", error)
 
     @property
-    def are_kept(self) -> bool:
-        """Whether notes outlive an attempt."""
-        return self._store is not None
+    def scope(self) -> str:
+        """What the upload is known by: the run that began it."""
+        return str(self.get("scope"))
 
     @property
     def dataset_may_exist(self) -> bool:
-        """Whether an earlier attempt has come as far as asking for the dataset; without notes, any may have."""
-        if self.are_kept:
-            return bool(self.get("finalizing"))
-        return self.run.attempt > 1
+        """Whether an earlier attempt may have come as far as asking for the dataset."""
+        return bool(self.get("finalizing")) or (not self._certain and self._run.attempt > 1)
+
+    @property
+    def oldest(self) -> datetime | None:
+        """No dataset older than this is one of an earlier attempt's, as far as the notes do not say it."""
+        return None if self._certain or self.get("finalizing") else self._run.oldest

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_avala.api.defaults import DEFAULT_PART_SIZE
 from airflow_provider_avala.operators.base import AvalaOperator
+from airflow_provider_avala.operators.task_notes import notes_of
 from airflow_provider_avala.operators.task_run import TaskRun
 from airflow_provider_avala.outcomes import fatal_errors_end_the_task
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_avala.api.part_outcomes import OnUnknown
-    from airflow_provider_avala.api.upload_journal import JournalStore
 
 _STATE_KEY = "avala_upload"
 
@@ -27,8 +26,9 @@ class AvalaUploadItemsOperator(AvalaOperator):
 
     How far the upload came is remembered over the retries of the task: by Airflow's task state where there is such
     (3.3 and later), else in a file, which serves retries on the same host. A retry goes on with the parts that are
-    missing, if the source is unchanged, and fails with an account of what was stored if it is not. A cleared task
-    starts anew. Parts carry an ``Idempotency-Key``, the same in each retry and another once the task is cleared.
+    missing, if what was stored is still in the source as it was, and fails with an account of it if not. So does a
+    cleared task if its upload did not finish, for example because of a line that has been mended since; if it did, a
+    cleared task starts anew. Parts carry an ``Idempotency-Key``, the same until the upload has finished.
 
     The result is ``{"dataset_id", "items", "parts", "bytes", "resumed_parts", "unknown_parts"}``: of the parts, how
     many an earlier attempt had brought in, and how many were sent again because no answer told their outcome: those may
@@ -98,7 +98,7 @@ class AvalaUploadItemsOperator(AvalaOperator):
                 validate=self.validate,
                 on_unknown=self.on_unknown,
                 idempotency_scope=run.digest,
-                journal=self._journal(context, run),
+                journal=notes_of(context, run, self.hook.settings, _STATE_KEY),
             )
         self.log.info(
             "Dataset %s: %d items in %d parts, %d of them from an earlier attempt.",
@@ -119,35 +119,3 @@ class AvalaUploadItemsOperator(AvalaOperator):
         return lineage.operator_lineage(
             lineage.files(self.source), lineage.at_avala(datasets=self.dataset_id)
         )
-
-    def _journal(self, context: Context, run: TaskRun) -> JournalStore | None:
-        if context.get("ti") is None:  # no task, so no retry
-            return None
-        state, settings = context.get("task_state_store"), self.hook.settings
-        if state is not None:
-            return _TaskState(state)
-
-        from airflow_provider_avala.api.upload_journal import FileStore  # only what uploads loads it
-
-        store = FileStore(settings.state_dir, settings.base_url, run.digest)
-        if not run.is_retry:  # what is there was left behind by something else of these names
-            store.remove()
-        return store
-
-
-@dataclass(frozen=True)
-class _TaskState:
-    """Keeps the journal in Airflow's task state.
-
-    :param store: the context's.
-    """
-
-    store: Any
-
-    def load(self) -> Any:
-        """What was saved last, or None."""
-        return self.store.get(_STATE_KEY)
-
-    def save(self, value: Mapping[str, Any]) -> None:
-        """Keep a value instead of the one before."""
-        self.store.set(_STATE_KEY, dict(value))

@@ -67,8 +67,12 @@ class TaskRun:
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that stand for this run of this task."""
-        identity = [self.dag_id, self.task_id, self.run_id, self.map_index, self.clears]
-        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+        return _digest(self.dag_id, self.task_id, self.run_id, self.map_index, self.clears)
+
+    @property
+    def instance(self) -> str:
+        """Sixteen hexadecimal digits that stand for this task in this DAG run, however often it is cleared."""
+        return _digest(self.dag_id, self.task_id, self.run_id, self.map_index)
 
     @property
     def oldest(self) -> datetime | None:
@@ -84,6 +88,10 @@ class TaskRun:
 
         digest = self.digest
         return f"{(wish or f'{self.dag_id}.{self.task_id}').strip()[: MAX_NAME - len(digest) - 1]}-{digest}"
+
+
+def _digest(*identity: object) -> str:
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
 def _number(ti: Any, name: str, default: int) -> int:

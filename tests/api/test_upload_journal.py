@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_avala.api.upload_journal import FileStore, Journal, Range, with_part
 
-IDENTITY = {"run": "scope", "dataset_id": "ds"}
+IDENTITY = ("ds", "run")
 
 
 class FakePart:
@@ -48,13 +48,13 @@ def store(tmp_path):
 
 
 def test_what_was_noted_is_read_by_the_next_attempt(store):
-    journal = Journal(store, IDENTITY, 1000)
+    journal = Journal(store, *IDENTITY, 1000)
     journal.note_total(7)
     for number in (1, 2, 4, 5):
         journal.begin(FakePart(number))
     for number in (1, 4, 2):
         journal.accept(FakePart(number))
-    earlier = Journal(store, IDENTITY, 1000).earlier
+    earlier = Journal(store, *IDENTITY, 1000).earlier
 
     assert [(each.first, each.last) for each in earlier.accepted] == [(1, 2), (4, 4)]
     assert earlier.sending == {5: FakePart(5).digest}
@@ -65,35 +65,52 @@ def test_what_was_noted_is_read_by_the_next_attempt(store):
 
 
 def test_a_part_that_an_earlier_attempt_left_in_doubt_stays_so(store):
-    Journal(store, IDENTITY, 1000).begin(FakePart(1))
-    journal = Journal(store, IDENTITY, 1000)
+    Journal(store, *IDENTITY, 1000).begin(FakePart(1))
+    journal = Journal(store, *IDENTITY, 1000)
     journal.begin(FakePart(1))
     journal.forget(FakePart(1))
     journal.begin(FakePart(2))
     journal.forget(FakePart(2))
 
-    assert list(Journal(store, IDENTITY, 1000).earlier.sending) == [1]
+    assert list(Journal(store, *IDENTITY, 1000).earlier.sending) == [1]
 
 
-@pytest.mark.parametrize("other", [{"run": "another"}, {"dataset_id": "another"}, {"version": 0}])
+@pytest.mark.parametrize("other", [{"dataset_id": "another"}, {"version": 0}])
 def test_notes_about_another_upload_are_not_read(store, other):
-    Journal(store, IDENTITY | other, 1000).accept(FakePart(1))
-    value = store.load()
-    store.save(value | other)
+    Journal(store, *IDENTITY, 1000).accept(FakePart(1))
+    store.save(store.load() | other)
 
-    assert not Journal(store, IDENTITY, 1000).earlier.accepted
+    assert not Journal(store, *IDENTITY, 1000).earlier.accepted
+
+
+def test_an_unfinished_upload_keeps_its_scope_whoever_goes_on_with_it(store):
+    Journal(store, "ds", "first", 1000).accept(FakePart(1))
+    second = Journal(store, "ds", "second", 1000)
+    assert (second.scope, second.earlier.parts) == ("first", 1)
+    second.accept(FakePart(2))
+    second.close()
+    again = Journal(store, "ds", "second", 1000)
+    assert (again.scope, again.earlier.parts, again.earlier.done) == ("first", 2, True)
+
+
+@pytest.mark.parametrize("next_run", ["first", "third"])
+def test_a_finished_upload_is_over_for_all_but_the_run_that_finished_it(store, next_run):
+    Journal(store, "ds", "first", 1000).accept(FakePart(1))
+    Journal(store, "ds", "second", 1000).close()
+    journal = Journal(store, "ds", next_run, 1000)
+    assert (journal.scope, journal.earlier.parts) == (next_run, 0)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 1}'])
 def test_a_broken_file_is_as_none(store, content):
-    Journal(store, IDENTITY, 1000).accept(FakePart(1))
+    Journal(store, *IDENTITY, 1000).accept(FakePart(1))
     store.path.write_bytes(content)
 
-    assert not Journal(store, IDENTITY, 1000).earlier.accepted
+    assert not Journal(store, *IDENTITY, 1000).earlier.accepted
 
 
 def test_the_file_is_private_and_says_nothing_of_what_it_is_about(store):
-    Journal(store, IDENTITY, 1000).accept(FakePart(1))
+    Journal(store, *IDENTITY, 1000).accept(FakePart(1))
 
     assert store.path.stat().st_mode & 0o077 == 0
     assert "scope" not in store.path.name
@@ -101,10 +118,10 @@ def test_the_file_is_private_and_says_nothing_of_what_it_is_about(store):
 
 
 def test_files_that_nobody_went_on_with_are_removed(store, tmp_path):
-    Journal(store, IDENTITY, 1000).accept(FakePart(1))
+    Journal(store, *IDENTITY, 1000).accept(FakePart(1))
     os.utime(store.path, (0, 0))
     other = FileStore(str(tmp_path / "state"), "https://host", "other")
-    Journal(other, {"run": "other"}, 1000).accept(FakePart(1))
+    Journal(other, "ds", "other", 1000).accept(FakePart(1))
 
     assert list(store.path.parent.iterdir()) == [other.path]
 
@@ -117,7 +134,7 @@ def test_an_upload_goes_on_where_nothing_can_be_noted(caplog):
         def save(self, value):
             raise ConnectionError("the scheduler is away")
 
-    journal = Journal(Broken(), IDENTITY, 1000)
+    journal = Journal(Broken(), *IDENTITY, 1000)
     journal.begin(FakePart(1))
     journal.accept(FakePart(1))
 
@@ -136,7 +153,7 @@ def test_the_journal_stays_small():
         def save(self, value):
             values.append(json.dumps(value))
 
-    journal = Journal(Memory(), IDENTITY, 1000)
+    journal = Journal(Memory(), *IDENTITY, 1000)
     for number in range(1, 2000):
         journal.begin(FakePart(number))
         journal.accept(FakePart(number))

@@ -221,6 +221,50 @@ def test_a_cleared_task_has_a_batch_of_its_own_and_says_that_the_dataset_is_ther
     assert not batches(ready) & old
 
 
+@stores
+@pytest.mark.parametrize("mode", ["post", "put"])
+@pytest.mark.parametrize(("tries", "max_tries"), [(2, 3), (2, 4)], ids=["a retry", "a cleared task"])
+def test_what_is_stored_is_not_sent_again(
+    tries: int, max_tries: int, mode: str, with_store: bool, folder: Path, ready: Emulator
+) -> None:
+    ready.upload_options.mode = mode
+    store = StateStore() if with_store else None
+    ready.inject(faults.status(400), path=BYTES, origin="storage", skip=2)
+    with pytest.raises(AvalaStorageError, match="2 of 4 files are stored"):
+        run(operator(folder), store=store)
+    found = run(operator(folder), store=store, tries=tries, max_tries=max_tries)
+    assert made(ready) == [found]
+    sent = ready.requests_to("PUT", origin="storage") + ready.requests_to("POST", origin="storage")
+    assert sum((request.status or 500) < 300 for request in sent) == 4
+    assert len(batches(ready)) == 1
+
+
+@stores
+def test_a_cleared_task_finds_the_dataset_that_an_attempt_was_killed_over(
+    with_store: bool, folder: Path, ready: Emulator
+) -> None:
+    store = StateStore() if with_store else None
+    ready.inject(faults.reset_after_commit(), path=FINALIZE, method="POST")
+    ready.inject(faults.status(503), path="/datasets/", method="GET", skip=1, times=50)
+    with pytest.raises(AvalaError):
+        run(operator(folder), store=store)
+    ready.clear_faults()
+    assert [run(operator(folder), store=store, tries=2, max_tries=4)] == made(ready)
+
+
+@stores
+def test_files_of_another_name_are_stored_for_that_only(
+    with_store: bool, folder: Path, ready: Emulator
+) -> None:
+    store = StateStore() if with_store else None
+    ready.inject(faults.status(400), path=BYTES, origin="storage", skip=2)
+    with pytest.raises(AvalaStorageError):
+        run(operator(folder), store=store)
+    run(operator(folder, name="Vans", slug="vans"), store=store, tries=2)
+    assert sum("/Vans/" in key for key in ready.files) == 4
+    assert len(batches(ready)) == 2
+
+
 @pytest.mark.parametrize(
     ("tries", "max_tries", "attempt"),
     [(1, 3, 1), (2, 3, 2), (4, 3, 4), (2, 4, 1), (3, 4, 2), (5, 7, 1), (6, 7, 2)],

@@ -136,6 +136,78 @@ def test_what_changed_behind_all_that_was_sent_does_no_harm(
     assert impatient.items(SEED_DATASET_ID) == [*ROWS[:9], {"id": 99}]
 
 
+@pytest.mark.parametrize("mended", [b'{"id":17}', b'{"id":17,"was":"bad"}', b""])
+def test_a_cleared_task_goes_on_behind_what_is_stored_once_a_bad_line_is_mended(
+    mended: bytes, file: Path, store: StateStore | None, avala: Emulator
+) -> None:
+    task, good = Task(store, source=file, part_size=30), file.read_bytes()
+    file.write_bytes(good.replace(b'{"id":17}', b'{"id":17'))
+    with pytest.raises(AirflowFailException, match=r"line 8.*Once that is mended, clear the task"):
+        task.attempt()
+    assert avala.items(SEED_DATASET_ID) == ROWS[:6]
+    file.write_bytes(good.replace(b'{"id":17}', mended))
+    task.clear()
+    found = task.attempt()
+
+    assert avala.items(SEED_DATASET_ID) == [
+        json.loads(line) for line in file.read_bytes().splitlines() if line
+    ]
+    assert (found["resumed_parts"], found["items"]) == (2, len(avala.items(SEED_DATASET_ID)))
+    assert len(set(keys(avala))) == len(keys(avala))
+
+
+def test_a_cleared_task_that_went_on_is_not_begun_anew_by_its_retry(
+    file: Path, store: StateStore | None, impatient: Emulator
+) -> None:
+    task = Task(store, source=file)
+    impatient.inject(faults.reset_after_commit(), method="POST", skip=2)
+    with pytest.raises(AvalaUploadError):
+        task.attempt()
+    task.clear()
+    task.attempt()
+    assert keys(impatient)[2] == keys(impatient)[3], "so that Avala can tell that it has it"
+    task.attempt()
+    assert impatient.items(SEED_DATASET_ID) == ROWS
+    task.clear()
+    task.attempt()
+    assert impatient.items(SEED_DATASET_ID) == ROWS + ROWS
+
+
+def test_a_cleared_task_tells_what_is_stored_if_that_is_not_in_the_source_any_more(
+    file: Path, store: StateStore | None, impatient: Emulator
+) -> None:
+    task = Task(store, source=file)
+    impatient.inject(faults.status(429), method="POST", skip=2)
+    with pytest.raises(AvalaUploadError):
+        task.attempt()
+    write(file, ROWS[1:])
+    task.clear()
+    with pytest.raises(
+        AirflowFailException, match=r"accepted 4 items .* delete those items in Avala, and trigger a new run"
+    ):
+        task.attempt()
+    write(file, ROWS)
+    task.clear()
+    task.attempt()
+    assert impatient.items(SEED_DATASET_ID) == ROWS
+
+
+def test_whoever_has_looked_can_have_the_lines_in_doubt_sent_again(
+    file: Path, store: StateStore | None, impatient: Emulator
+) -> None:
+    task = Task(store, source=file, on_unknown="fail")
+    impatient.inject(faults.reset_before_commit(), method="POST", skip=2)
+    with pytest.raises(AirflowFailException):
+        task.attempt()
+    task.clear()
+    with pytest.raises(AirflowFailException, match="set on_unknown='retry' and clear the task"):
+        task.attempt()
+    task.clear()
+    task.arguments["on_unknown"] = "retry"
+    task.attempt()
+    assert impatient.items(SEED_DATASET_ID) == ROWS
+
+
 def test_another_size_of_parts_is_told(file: Path, store: StateStore | None, impatient: Emulator) -> None:
     task = Task(store, source=file)
     impatient.inject(faults.status(429), method="POST", skip=2)
