@@ -46,3 +46,27 @@ def test_the_retry_sends_what_is_missing_and_no_row_is_stored_twice(
     found = airflow.return_value(run.dag_id, run.run_id, "upload")
     found = json.loads(found) if isinstance(found, str) else found
     assert (found["items"], found["resumed_parts"], found["unknown_parts"]) == (20, 2, 1)
+
+
+def test_a_cleared_task_goes_on_behind_what_is_stored_once_a_bad_line_is_mended(
+    airflow: LocalAirflow, avala: Emulator, failures: dict[str, Run], tmp_path: Path
+) -> None:
+    rows = [{"killed": number} for number in range(100, 120)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    file = tmp_path / "items.jsonl"
+    file.write_text(lines.replace("110}", "110"))
+    airflow.wait_for_dag(DAG_ID)
+    run = Run(DAG_ID, airflow.trigger(DAG_ID, {"dataset_id": SEED_DATASET_ID, "source": str(file)}))
+    run.finish(airflow, airflow.follow(run.dag_id, run.run_id))
+    assert (run.state, run.last("upload")["try_number"]) == ("failed", 1)
+    before = [row for row in stored(avala) if row["killed"] >= 100]
+    assert before == rows[: len(before)] != []
+
+    file.write_text(lines)
+    airflow.clear(run.dag_id, run.run_id, "upload")
+    run.finish(airflow, airflow.follow(run.dag_id, run.run_id))
+    assert run.state == "success"
+    assert [row for row in stored(avala) if row["killed"] >= 100] == rows
+    found = airflow.return_value(run.dag_id, run.run_id, "upload")
+    found = json.loads(found) if isinstance(found, str) else found
+    assert found["resumed_parts"] > 0
