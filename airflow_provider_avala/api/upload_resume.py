@@ -66,8 +66,8 @@ def _changed(earlier: Progress, dataset_id: str) -> AvalaUploadError:
         f" the size of the parts has (it was {earlier.part_size} bytes). Avala accepted {earlier.items} items in"
         f" {earlier.parts} parts before, {earlier.bytes} bytes of JSONL, and {len(earlier.sending)} parts may or"
         " may not have been stored. Bring the old source back, and the size of the parts, and clear the task: it goes"
-        " on with what is missing. Or delete those items in Avala, and trigger a new run of the DAG, which uploads all of"
-        " the new source.",
+        " on with what is missing. Or delete those items in Avala, and trigger a new run of the DAG, which uploads the"
+        " whole of the new source.",
         summary=_accepted(earlier, dataset_id),
         unknown_parts=len(earlier.sending),
     )
