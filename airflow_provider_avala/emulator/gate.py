@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -104,7 +105,8 @@ class Gate:
         self.inner = inner
         self.stopping = stopping
         self.control = control
-        self.anonymous = {endpoint.path for endpoint in emulator.endpoints if endpoint.anonymous}
+        paths = [endpoint.path for endpoint in emulator.endpoints if endpoint.anonymous]
+        self.anonymous = re.compile("|".join(re.sub(r"{\w+}", "[^/]+", path) for path in paths))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -200,7 +202,7 @@ class Gate:
 
     def _admit(self, record: RequestRecord) -> Verdict:
         key = record.headers.get(KEY_HEADER, "")
-        if record.path.rstrip("/") not in self.anonymous:
+        if not self.anonymous.fullmatch(record.path.rstrip("/")):
             if key != self.emulator.api_key and key not in self.emulator.accounts:
                 raise ApiError(401)
         else:

@@ -25,6 +25,7 @@ from airflow_provider_avala.emulator.organizations import (
     Teams,
 )
 from airflow_provider_avala.emulator.projects import Projects, QualityTargets
+from airflow_provider_avala.emulator.resolver import Resolver
 from airflow_provider_avala.emulator.resources import RESOURCES
 from airflow_provider_avala.emulator.slices import Slices
 from airflow_provider_avala.emulator.storage_configs import InferenceProviders, StorageConfigs
@@ -66,5 +67,5 @@ def endpoints_of(emulator: Emulator) -> list[Endpoint]:
     found: list[Endpoint] = []
     for name, row in RESOURCES.items():
         found += KINDS.get(name, Kind)(emulator, row).endpoints()
-    more = (Account, ManualUploadApi, FleetUploads, ManagedFleetUploads)
+    more = (Account, ManualUploadApi, FleetUploads, ManagedFleetUploads, Resolver)
     return found + [endpoint for part in more for endpoint in part(emulator).endpoints()]

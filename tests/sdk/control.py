@@ -42,3 +42,8 @@ class Control:
     def files(self) -> dict[str, dict[str, Any]]:
         """Return what managed uploads have stored."""
         return self._ask("GET", "/files")
+
+    def stored(self, prefix: str) -> dict[str, str]:
+        """Return the digests of what is in storage under a prefix, by path."""
+        files = self.files()
+        return {key.removeprefix(prefix): files[key]["sha256"] for key in files if key.startswith(prefix)}

@@ -1,6 +1,9 @@
-"""What several tests plant."""
+"""What several tests plant, and send."""
 
 from __future__ import annotations
+
+import hashlib
+from pathlib import Path
 
 FRAMES = [
     {
@@ -25,3 +28,17 @@ FRAMES = [
     }
     for number in range(3)
 ]
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write files with their folders; return the outermost."""
+    for name, content in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return folder
+
+
+def digests(files: dict[str, bytes]) -> dict[str, str]:
+    """Return the files' SHA-256, by name."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import requests
 from avala.cli import main
 
 from airflow_provider_avala.emulator import SEED_DATASET_ID, SEED_OWNER, SEED_PROJECT_ID
@@ -17,12 +19,11 @@ from tests.sdk.receiver import receiving
 from tests.sdk.samples import FRAMES
 from tests.sdk.test_coverage import covered
 
+PROGRAM = shutil.which("avala", path=str(Path(sys.executable).parent))
 NOT_RUN = {
     "lerobot": "needs packages of its own that write files here; sends nothing",
     "import lerobot": "needs packages of its own to read its source; uploads as `import folder` does",
     "import rosbag": "needs packages of its own to read its source; uploads as `import folder` does",
-    "datasets resolve": "asks the public resolver, without a key",
-    "view": "a viewer of local files; sends nothing",
 }
 
 
@@ -34,11 +35,9 @@ def test_every_command_is_run_by_a_test():
 
 
 def test_an_export_is_created_and_waited_for_by_processes_of_their_own(control, environment):
-    program = shutil.which("avala", path=str(Path(sys.executable).parent))
-
     def avala(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [program, *arguments], env=environment, capture_output=True, text=True, timeout=120
+            [PROGRAM, *arguments], env=environment, capture_output=True, text=True, timeout=120
         )
 
     listed = avala("-o", "json", "datasets", "list")
@@ -272,6 +271,23 @@ def test_setting_up(cli, emulator):
     assert (configured.code, "Organization: Emulator" in configured.out) == (0, True)
     assert emulator["api_key"] not in configured.out
     assert "_AVALA_COMPLETE" in cli.done("shell-completion", "bash").out
+
+
+@covers("view")
+def test_a_local_file_is_shown_to_the_viewer_only(cli, environment, tmp_path):
+    file = tmp_path / "drive.mcap"
+    file.write_bytes(b"\x89MCAP0\r\n and more")
+    command = [PROGRAM, "view", str(file), "--no-browser", "--viewer-url", "http://127.0.0.1:9"]
+    with subprocess.Popen(
+        command, env={**environment, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True
+    ) as viewer:
+        link = viewer.stdout.readline() + viewer.stdout.readline()
+        [address] = parse_qs(urlsplit(link.split()[-1]).query)["url"]
+        assert requests.get(address, headers={"Range": "bytes=1-4"}, timeout=10).content == b"MCAP"
+        viewer.kill()
+    file.write_bytes(b"something else")
+    refused = cli.run("view", str(file))
+    assert (refused.code, "does not look like an MCAP file" in refused.err) == (1, True)
 
 
 def test_a_wrong_key_is_explained(cli):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from pathlib import Path
 
@@ -14,10 +13,12 @@ from airflow_provider_avala.emulator import SEED_ORGANIZATION_ID
 from tests.sdk.cli_shell import Shell
 from tests.sdk.control import Control
 from tests.sdk.facade import Facade, covers
+from tests.sdk.samples import digests, write_files
 from tests.sdk.tls_proxy import HOST
 
 MCAP = b"\x89MCAP0\r\n" + bytes(range(256)) * 100
 FILES = {"a.mcap": MCAP, "night drive/b.mcap": MCAP + b"second"}
+SENT = digests(FILES)
 SIZE = sum(map(len, FILES.values()))
 PART = 64 * 1024**2
 
@@ -42,11 +43,7 @@ def shell(environment, upload_site):
 
 @pytest.fixture
 def source(tmp_path) -> Path:
-    for name, content in FILES.items():
-        file = tmp_path / "source" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    return tmp_path / "source"
+    return write_files(tmp_path / "source", FILES)
 
 
 @pytest.fixture
@@ -55,18 +52,6 @@ def recording(control) -> str:
     uid = str(uuid.uuid4())
     control.plant(fleet_recordings=[{"uid": uid, "status": "created"}])
     return uid
-
-
-def digests(control: Control, prefix: str) -> dict[str, str]:
-    """Return the digests of what is in storage under a prefix, by path."""
-    return {
-        key.removeprefix(prefix): file["sha256"]
-        for key, file in control.files().items()
-        if key.startswith(prefix)
-    }
-
-
-SENT = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
 
 
 def folder_of(recording: str) -> str:
@@ -82,7 +67,7 @@ def test_a_folder_is_sent_and_the_recording_gets_ready(sync_sdk, control, proxy,
     sent = uploads.upload_recording(recording, source, on_progress=steps.append)
     assert (sent.status, sent.confirmed_files, sent.confirmed_bytes) == ("completing", 2, SIZE)
     assert [(step.uploaded_files, step.uploaded_bytes) for step in steps] == [(2, SIZE)]
-    assert digests(control, folder_of(recording)) == SENT
+    assert control.stored(folder_of(recording)) == SENT
     assert set(proxy.asked) == {f"{HOST}:443"}
     assert sync_sdk.fleet.recordings.get(recording).status == "processing"
     control.turn(advance=61)
@@ -98,7 +83,7 @@ def test_a_broken_upload_is_resumed_with_what_is_missing(sync_sdk, control, sour
         sync_sdk.fleet.uploads.upload_recording(recording, source)
     done = sync_sdk.fleet.uploads.upload_recording(recording, source)
     assert (done.status, done.confirmed_files) == ("completed", 2)
-    assert digests(control, folder_of(recording)) == SENT
+    assert control.stored(folder_of(recording)) == SENT
     assert [request["status"] for request in control.requests("PUT", "/fleet/")].count(200) == 2
 
 
@@ -147,7 +132,7 @@ def test_managed_originals_are_published_as_a_dataset(sync_sdk, control, proxy, 
     assert (done.status, done.finalization.state, done.confirmed_bytes) == ("completed", "succeeded", SIZE)
     made = sync_sdk.datasets.get(done.finalization.dataset_uid)
     assert (made.data_type, made.name) == ("mcap", f"Recording {recording}")
-    assert digests(control, f"__o__=/{SEED_ORGANIZATION_ID}/__cloud__/{done.session_uid}/") == SENT
+    assert control.stored(f"__o__=/{SEED_ORGANIZATION_ID}/__cloud__/{done.session_uid}/") == SENT
     assert len(control.requests("PUT", "/emulator/")) == 2
 
 
@@ -186,7 +171,7 @@ def test_the_command_uploads_and_waits(cli, control, source, recording):
     command = ("fleet", "recordings", "upload", "--source", str(source), "--recording")
     shown = cli.json(*command, recording, "--wait")
     assert (shown["uid"], shown["status"], shown["upload_progress"]) == (recording, "ready", "2/2 files")
-    assert digests(control, folder_of(recording)) == SENT
+    assert control.stored(folder_of(recording)) == SENT
     unknown = cli.run(*command, str(uuid.uuid4()))
     assert (unknown.code, "Recording could not be loaded." in unknown.err) == (1, True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from airflow_provider_avala.emulator import SEED_ORGANIZATION_ID, SEED_OWNER, SEED_USER_ID
 from tests.sdk.control import Control
 from tests.sdk.facade import Facade, covers
+from tests.sdk.samples import digests, write_files
 from tests.sdk.tls_proxy import HOST
 
 FILES = {"a.jpg": b"\xff\xd8 first", "night/b.jpg": b"\xff\xd8 second" * 1000, "notes.txt": b"not indexed"}
@@ -32,27 +32,13 @@ def sync_sdk(upload_sdk, control) -> Facade:
 
 @pytest.fixture
 def source(tmp_path) -> Path:
-    for name, content in FILES.items():
-        file = tmp_path / "source" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    return tmp_path / "source"
+    return write_files(tmp_path / "source", FILES)
 
 
 @pytest.fixture
 def name() -> str:
     """A name of its own for each dataset: checkpoints are kept by it."""
     return f"Streets {uuid.uuid4().hex[:8]}"
-
-
-def stored(control: Control, prefix: str) -> dict[str, str]:
-    """Return the digests of the files under a prefix, by path."""
-    files = control.files()
-    return {key.removeprefix(prefix): files[key]["sha256"] for key in files if key.startswith(prefix)}
-
-
-def digests(files: dict[str, bytes]) -> dict[str, str]:
-    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
 @pytest.mark.parametrize("mode", ["put", "multipart"])
@@ -69,7 +55,7 @@ def test_a_folder_becomes_a_dataset(sync_sdk, control, proxy, source, name, mode
         on_progress=progress.__setitem__,
     )
     assert (made.name, made.status, made.item_count, made.data_type) == (name, "created", 2, "image")
-    assert stored(control, f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
+    assert control.stored(f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
     assert progress == {name: len(content) for name, content in FILES.items()}
     assert set(proxy.asked) == {f"{HOST}:443"}
     assert len(control.requests("POST", "/datasets/manual-upload/uploads/")) == (3 if mode == "put" else 6)
@@ -87,7 +73,7 @@ def test_a_large_file_goes_up_in_parts(sync_sdk, control, tmp_path, name):
         source=str(tmp_path / "drive.mcap"), name=name, slug="drive", data_type="mcap", wait=True
     )
     assert made.item_count == 1
-    assert stored(control, f"__u__=/{SEED_USER_ID}/{name}/") == digests({"drive.mcap": content})
+    assert control.stored(f"__u__=/{SEED_USER_ID}/{name}/") == digests({"drive.mcap": content})
     asked = [
         r["json"]["part_numbers"]
         for r in control.requests("POST", "/datasets/manual-upload/uploads/")
@@ -101,7 +87,7 @@ def test_a_client_of_the_older_protocol_sends_forms(sync_sdk, control, source, n
     files = [(str(source / path), path) for path in FILES]
     sent = sync_sdk.datasets.upload_files(dataset_name=name, files=files)
     assert sent == sum(map(len, FILES.values()))
-    assert stored(control, f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
+    assert control.stored(f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
     assert all(
         "upload_protocol_version" not in r["json"]
         for r in control.requests("POST", "/datasets/manual-upload/")
@@ -118,7 +104,7 @@ def test_version_2_clients_take_forms_too(sync_sdk, control, source, name):
         source=str(source), name=name, slug="forms", data_type="image", wait=True
     )
     assert made.item_count == 2
-    assert stored(control, f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
+    assert control.stored(f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
 
 
 @covers("datasets.create_from_local")
@@ -154,7 +140,7 @@ def test_an_organization_uploads_step_by_step_and_resumes(sync_sdk, control, pro
         name=name, slug="org", data_type="image", dataset_upload_uid=batch, metadata={"a": 1}, **owner
     )
     assert datasets.get(made.uid).item_count == 2
-    assert stored(control, f"{root}/{name}/") == digests(FILES)
+    assert control.stored(f"{root}/{name}/") == digests(FILES)
 
 
 @covers("datasets.manual_upload_quota", "datasets.create_from_local", "datasets.upload_files")
@@ -183,6 +169,6 @@ def test_a_storage_that_fails_once_is_asked_again(sync_sdk, control, source, nam
         source=str(source), name=name, slug="again", data_type="image", wait=True
     )
     assert made.item_count == 2
-    assert stored(control, f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
+    assert control.stored(f"__u__=/{SEED_USER_ID}/{name}/") == digests(FILES)
     faults = [request["fault"] for request in control.requests("PUT", "/uploads") if request["fault"]]
     assert faults == ["status"]
