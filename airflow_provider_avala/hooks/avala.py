@@ -28,7 +28,7 @@ POLL_QUEUE = 60.0
 class AvalaHook(BaseHook):
     """Calls the Avala API: authenticated, within the key's limits, retried where that is right.
 
-    The connection's host is the base URL, its password the API key; the extras are described in the README.
+    The connection's host is the base URL, its password the API key; see the guide to the connection for its extras.
 
     :param avala_conn_id: id of the Airflow connection.
     """
