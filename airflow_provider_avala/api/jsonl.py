@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import NoReturn, Protocol
@@ -22,6 +23,7 @@ from typing import NoReturn, Protocol
 import msgspec
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
+from airflow_provider_avala.api.file_slice import FileSlice, file_slices
 from airflow_provider_avala.api.part_digest import PartDigest
 from airflow_provider_avala.api.sources import Source, fingerprint
 from airflow_provider_avala.api.spool import SpooledPart
@@ -29,7 +31,8 @@ from airflow_provider_avala.api.spool import SpooledPart
 #: The API takes 100 MB in one request; the frame around the file needs some of it.
 MAX_PART_SIZE = 100_000_000 - 64 * 1024
 
-_CHUNK = 1024 * 1024
+#: Small enough to stay in a core's own cache from its reading to its digest.
+_CHUNK = 256 * 1024
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _WHITESPACE = " \t\r\n"
@@ -64,11 +67,17 @@ def require_unchanged(source: Source) -> None:
 class Content(Protocol):
     """Where the bytes of a part can be read, any number of times."""
 
-    def chunks(self, offset: int, size: int) -> Iterator[bytes]:
-        """Read ``size`` bytes from ``offset`` on, or fewer if there are no more.
+    @property
+    def is_settled(self) -> bool:
+        """Whether any change since it was checked would be noticed by :meth:`require_unchanged`."""
 
-        :param offset: bytes before them.
-        :param size: how many.
+    def opened(self) -> AbstractContextManager[int]:
+        """Open it, and give the descriptor."""
+
+    def require_unchanged(self) -> None:
+        """Compare it with what it was when it was first seen.
+
+        :raises SourceChangedError: if it differs.
         """
 
     def close(self) -> None:
@@ -104,21 +113,48 @@ class Part:
     digest: str
     weight: int
 
-    def chunks(self) -> Iterator[bytes]:
-        """Read the part's bytes anew, at most 1 MiB at a time.
+    def chunks(self) -> Iterator[bytes | FileSlice]:
+        """The part's bytes anew, in chunks to be sent one after another.
 
-        :raises SourceChangedError: before the last chunk, if they are not the bytes that were checked.
+        :raises SourceChangedError: before the end, if they are not the bytes that were checked.
         """
-        digest, left = PartDigest(self.scope, self.number), self.size
         try:
-            for chunk in self.content.chunks(self.offset, self.size):
-                digest.update(chunk)
-                left -= len(chunk)
-                if not left and digest.hexdigest() != self.digest:
-                    raise changed(self.source)
-                yield chunk
+            with self.content.opened() as descriptor:
+                self.content.require_unchanged()
+                if self.content.is_settled:
+                    yield from file_slices(descriptor, self.offset, self.size)
+                    self.content.require_unchanged()
+                else:
+                    yield from self._digested(descriptor)
         except OSError as error:
             raise SourceChangedError(f"{self.source.label} cannot be read any more: {error}") from error
+
+    def require_unchanged(self) -> None:
+        """Make sure, once the other side has all of the part, that it was what was checked.
+
+        The kernel sends pages of the file and not copies of them, so the last of them can change on their way.
+
+        :raises SourceChangedError: if the bytes are others now.
+        """
+        if not self.content.is_settled:
+            return  # copies were sent
+        try:
+            self.content.require_unchanged()
+        except SourceChangedError:  # but perhaps elsewhere in the file
+            try:
+                with self.content.opened() as descriptor:
+                    deque(self._digested(descriptor), maxlen=0)
+            except OSError:
+                raise changed(self.source) from None
+
+    def _digested(self, descriptor: int) -> Iterator[bytes]:
+        digest, left = PartDigest(self.scope, self.number), self.size
+        for block in FileSlice(descriptor, self.offset, self.size):
+            digest.update(block)
+            left -= len(block)
+            if not left and digest.hexdigest() != self.digest:
+                raise changed(self.source)
+            yield block
         if left:
             raise changed(self.source)
 
@@ -132,19 +168,23 @@ class FileContent:
 
     source: Source
 
-    def chunks(self, offset: int, size: int) -> Iterator[bytes]:
-        """Read ``size`` bytes from ``offset`` on, or fewer if there are no more.
+    @property
+    def is_settled(self) -> bool:
+        """Whether any change since it was first seen would be noticed."""
+        return self.source.is_settled
 
-        :param offset: bytes before them.
-        :param size: how many.
-        :raises SourceChangedError: if the file is not as it was when it was first seen.
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """Open the file, and give its descriptor."""
+        with self.source.path.open("rb", buffering=0) as handle:  # type: ignore[call-arg]
+            yield handle.fileno()
+
+    def require_unchanged(self) -> None:
+        """Compare the file with what it was when it was first seen.
+
+        :raises SourceChangedError: if it differs.
         """
         require_unchanged(self.source)
-        with self.source.path.open("rb", buffering=0) as handle:  # type: ignore[call-arg]
-            handle.seek(offset)
-            while size and (chunk := handle.read(min(_CHUNK, size))):
-                size -= len(chunk)
-                yield chunk
 
     def close(self) -> None:
         """Nothing is held."""
@@ -266,7 +306,8 @@ class _Draft:
 def _whole_lines(read: Callable[[int], bytes], limit: int) -> Iterator[bytes]:
     """Read blocks of whole lines, ended by line feeds only; a line over the limit is given out unfinished."""
     rest = b""
-    while block := read(_CHUNK):
+    # A long line is read by ever larger blocks, or to put them together would take the square of its length.
+    while block := read(max(_CHUNK, min(len(rest), limit + 1 - len(rest)))):
         end = block.rfind(b"\n") + 1
         if not end:
             rest += block

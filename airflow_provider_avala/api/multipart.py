@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib3.fields import RequestField
 from urllib3.filepost import choose_boundary
 
+from airflow_provider_avala.api.file_slice import FileSlice
+
 
 class MultipartBody:
     """The body of a form upload, of known length, that can be sent any number of times.
@@ -24,7 +26,7 @@ class MultipartBody:
 
     def __init__(
         self,
-        chunks: Callable[[], Iterable[bytes]],
+        chunks: Callable[[], Iterable[bytes | FileSlice]],
         size: int,
         file_name: str,
         *,
@@ -45,7 +47,7 @@ class MultipartBody:
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes | FileSlice]:
         yield self._prefix
         yield from self._chunks()
         yield self._suffix

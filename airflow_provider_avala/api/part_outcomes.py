@@ -51,6 +51,18 @@ def check_count(answer: Any, part: Part) -> None:
         raise CountError(f"Avala says that it accepted {count} of the {part.items} items it was sent")
 
 
+def check_content(part: Part) -> None:
+    """Make sure that a part was not changed on its way.
+
+    :param part: what was sent, and answered with success.
+    :raises UnsettledError: if it was, or may have been.
+    """
+    try:
+        part.require_unchanged()
+    except SourceChangedError as error:
+        raise UnsettledError(f"{error}: what Avala has of these lines may be a mixture") from error
+
+
 def stated_count(answer: Any) -> int | None:
     """How many items an answer says were accepted, if it says so under a key we know.
 

@@ -9,9 +9,10 @@ import errno
 import glob
 import gzip
 import stat
+import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol
@@ -26,6 +27,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _GLOB_SIGNS = "*?["
 #: An object storage reads ahead by this many bytes; some would take 50 MiB.
 _REMOTE_BLOCK = 4 * 1024 * 1024
+#: More seconds than the coarsest clock of a file system takes for a tick.
+_TICK = 3.0
 _RULE = "name at least one JSONL file"
 _REMEDIES = {
     errno.ENOENT: "check the path, and that the file is on this worker and not on another one",
@@ -51,13 +54,15 @@ class Source:
     :param path: what to open.
     :param label: its name for messages.
     :param unit: what a line of it is called in messages.
-    :param fingerprint: size and time of the last change when it was first seen, where that can be known.
+    :param fingerprint: size and times of the last change when it was first seen, where that can be known.
+    :param is_settled: whether any change from then on shows in the fingerprint.
     """
 
     path: Openable
     label: str
     unit: str = "line"
     fingerprint: tuple[Any, ...] | None = None
+    is_settled: bool = False
 
     @property
     def stem(self) -> str:
@@ -133,7 +138,7 @@ def _open(path: Openable) -> IO[bytes]:
 
 
 def fingerprint(path: Openable) -> tuple[Any, ...] | None:
-    """Size and time of the last change, or None where they cannot be known.
+    """Size and times of the last change, or None where they cannot be known.
 
     :param path: anything, asked through its ``stat`` method if it has one.
     """
@@ -141,7 +146,23 @@ def fingerprint(path: Openable) -> tuple[Any, ...] | None:
         found = path.stat()  # type: ignore[attr-defined]
     except (AttributeError, OSError, ValueError, NotImplementedError):
         return None
-    return getattr(found, "st_size", None), getattr(found, "st_mtime_ns", getattr(found, "st_mtime", None))
+    changed = getattr(found, "st_mtime_ns", getattr(found, "st_mtime", None))
+    # The last is of this machine's files only: it cannot be set back, and is another one after a replacement.
+    return getattr(found, "st_size", None), changed, getattr(found, "st_ctime_ns", None)
+
+
+def is_settled(path: Openable) -> bool:
+    """Whether any change from now on will show in a file's fingerprint.
+
+    Times are kept in ticks, of two seconds at worst: after a change within the same tick as the last one, they are
+    what they were.
+
+    :param path: anything; what is not a local file never is.
+    """
+    if isinstance(path, Path):
+        with suppress(OSError):
+            return time.time() - path.stat().st_ctime > _TICK
+    return False
 
 
 def find_sources(source: Any) -> list[Source]:
@@ -233,7 +254,7 @@ def _source(path: Any) -> Source:
                 raise FileNotFoundError(errno.ENOENT, "No such file or directory")
         except (OSError, ValueError) as error:
             refuse_unreadable(label, error)
-    source = Source(path, label, fingerprint=fingerprint(path))
+    source = Source(path, label, fingerprint=fingerprint(path), is_settled=is_settled(path))
     if source.bytes == 0:
         raise AvalaConfigurationError(f"source: {label} is empty and holds no items; leave the file out")
     return source

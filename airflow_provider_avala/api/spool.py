@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
@@ -44,16 +44,18 @@ class SpooledPart:
         """
         write_all(self._file, data)
 
-    def chunks(self, offset: int, size: int) -> Iterator[bytes]:
-        """Read ``size`` bytes from ``offset`` on, or fewer if there are no more.
+    @property
+    def is_settled(self) -> bool:
+        """Whether a change would show: nobody else can get at a file without a name."""
+        return True
 
-        :param offset: bytes before them.
-        :param size: how many.
-        """
-        while size and (chunk := os.pread(self._file.fileno(), min(_CHUNK, size), offset)):
-            offset += len(chunk)
-            size -= len(chunk)
-            yield chunk
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """Give the file's descriptor."""
+        yield self._file.fileno()
+
+    def require_unchanged(self) -> None:
+        """Nothing can have changed."""
 
     def close(self) -> None:
         """Remove the file."""

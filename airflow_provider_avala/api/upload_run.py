@@ -18,6 +18,7 @@ from airflow_provider_avala.api.part_outcomes import (
     CountError,
     OnUnknown,
     StoredTotal,
+    check_content,
     check_count,
     outcome_unknown,
 )
@@ -26,6 +27,7 @@ from airflow_provider_avala.api.upload_report import LineRanges, UploadProgress,
 from airflow_provider_avala.api.upload_resume import missing_parts
 
 if TYPE_CHECKING:
+    from airflow_provider_avala.api.file_slice import FileSlice
     from airflow_provider_avala.api.multipart import MultipartBody
     from airflow_provider_avala.api.sources import Source
 
@@ -219,7 +221,7 @@ class UploadRun:
         # Only here: this module is read with the DAG files, and must not load an HTTP library then.
         from airflow_provider_avala.api.multipart import MultipartBody
 
-        def chunks() -> Iterator[bytes]:
+        def chunks() -> Iterator[bytes | FileSlice]:
             for chunk in part.chunks():
                 if self._abort.is_set():
                     raise AbortedError("the upload was stopped")
@@ -242,6 +244,7 @@ class UploadRun:
             if doubtful and not self._stored:
                 self._note_repeat(part)
         check_count(answer, part)
+        check_content(part)
 
     def _note_repeat(self, part: Part) -> None:
         with self._repeat_lock:

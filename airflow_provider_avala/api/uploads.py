@@ -119,7 +119,7 @@ def upload_items(
                 f"{error}; nothing was sent.", summary=UploadSummary(dataset_id)
             ) from error
         path = Path(spool.name)
-        sources = [Source(path, "the given items", "item", fingerprint(path))]
+        sources = [Source(path, "the given items", "item", fingerprint(path), is_settled=True)]
         return upload(cut(sources, validate=False), sources).run()
 
 

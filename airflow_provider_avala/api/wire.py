@@ -18,8 +18,10 @@ from urllib3 import exceptions as lower_failures
 
 from airflow_provider_avala import __version__
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaConnectionError
+from airflow_provider_avala.api.file_slice import FileSlice
 from airflow_provider_avala.api.secrets import MASK, redact, without_signed_urls
 from airflow_provider_avala.api.settings import Settings, is_loopback
+from airflow_provider_avala.api.slices_adapter import SlicesAdapter
 
 _USER_AGENT = f"airflow-provider-avala/{__version__} python/{platform.python_version()}"
 _CONNECT_TIMEOUT = 10.0
@@ -53,7 +55,7 @@ class Body(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[bytes]: ...
+    def __iter__(self) -> Iterator[bytes | FileSlice]: ...
 
 
 class _Session(requests.Session):
@@ -97,6 +99,7 @@ class Wire:
             )
         self._settings = settings
         self._session = _Session()
+        self._session.mount("http://", SlicesAdapter())
         self._session.headers.update({"User-Agent": _USER_AGENT, "Accept": "application/json"})
         # A user's ~/.netrc must not add credentials of its own, nor a load balancer's cookie tie calls together.
         self._session.auth = lambda request: request
@@ -145,7 +148,7 @@ class Wire:
                 method,
                 url,
                 params=params,
-                data=tracked if json is None else _encoded(json, request),
+                data=tracked if json is None else _encoded(json, request),  # type: ignore[arg-type]  # slices
                 headers=headers,
                 timeout=(min(timeout, _CONNECT_TIMEOUT), timeout),
                 verify=self._settings.verify,
@@ -198,7 +201,7 @@ class _Tracked:
     def __len__(self) -> int:
         return len(self._body)
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes | FileSlice]:
         yield from self._body
         self.complete = True
 

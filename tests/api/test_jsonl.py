@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_avala.api import sources
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.api.jsonl import SourceChangedError, cut_source, too_long
 from airflow_provider_avala.api.sources import find_sources
 from airflow_provider_avala.api.spool import spool_items
+from tests.api.bodies import joined
 
 
 def split(path, part_size=1000, **options):
@@ -23,7 +26,7 @@ def split(path, part_size=1000, **options):
 
 
 def content(parts):
-    return [b"".join(part.chunks()) for part in parts]
+    return [joined(part.chunks()) for part in parts]
 
 
 @pytest.fixture
@@ -246,13 +249,70 @@ def test_a_part_can_be_read_again(file):
         pytest.param(lambda path: path.unlink(), id="gone"),
     ],
 )
-def test_a_file_that_changes_after_the_check_is_not_sent_to_its_end(file, change):
+@pytest.mark.parametrize("tick", [3.0, -1.0], ids=["written just now", "settled"])
+def test_a_file_that_changes_after_the_check_is_not_sent_to_its_end(file, change, tick, monkeypatch):
+    monkeypatch.setattr(sources, "_TICK", tick)
     path = file(b'{"a":1}\n{"a":2}\n')
     part = split(path, part_size=8)[0]
     change(path)
+    let_it_show(path, part.source)
 
     with pytest.raises(SourceChangedError, match=r"items\.jsonl"):
         list(part.chunks())
+
+
+def let_it_show(path, source):
+    """Set a file's time back, and have the change be of a later tick of the file system's clock."""
+    _, modified, changed = source.fingerprint
+    while path.exists() and path.stat().st_ctime_ns == changed:
+        os.utime(path, ns=(modified, modified))
+
+
+@pytest.fixture
+def sent_part(file, monkeypatch):
+    """The second part of a file that nobody had changed for long, and the file, written to through a function."""
+    monkeypatch.setattr(sources, "_TICK", -1.0)
+    path = file(b'{"a":1}\n{"a":2}\n{"a":3}\n')
+    part = split(path, part_size=8)[1]
+
+    def write(offset, data):
+        with path.open("r+b") as handle:
+            handle.seek(offset)
+            handle.write(data)
+        let_it_show(path, part.source)
+
+    return part, write
+
+
+def test_a_change_while_the_kernel_sends_keeps_the_end_from_being_sent(sent_part):
+    part, write = sent_part
+    chunks = part.chunks()
+    assert joined([next(chunks)]) == b'{"a":2}\n'
+    write(8, b"[")
+
+    with pytest.raises(SourceChangedError, match="was changed"):
+        next(chunks)
+
+
+@pytest.mark.parametrize("change", [(8, b"["), None], ids=["changed", "gone"])
+def test_a_change_on_the_way_is_found_afterwards(sent_part, change):
+    part, write = sent_part
+    part.require_unchanged()
+    if change:
+        write(*change)
+    else:
+        part.source.path.unlink()
+
+    with pytest.raises(SourceChangedError, match="was changed"):
+        part.require_unchanged()
+
+
+def test_a_change_elsewhere_in_the_file_leaves_a_part_that_was_sent_as_it_was(sent_part):
+    part, write = sent_part
+    write(16, b"[")
+    write(0, b"[")
+
+    part.require_unchanged()
 
 
 def test_what_is_sent_of_a_remote_file_is_what_was_checked(file):

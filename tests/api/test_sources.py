@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.api.jsonl import cut_source
 from airflow_provider_avala.api.sources import find_sources
+from tests.api.bodies import joined
 
 LINE = b'{"a":1}\n'
 
@@ -85,7 +86,7 @@ def test_gzip_is_known_by_its_content(tmp_path, name):
     parts = parts_of(path, part_size=16)
 
     assert [(part.first_line, part.last_line) for part in parts] == [(1, 2), (3, 4), (5, 5)]
-    assert [b"".join(part.chunks()) for part in parts for _ in range(2)] == [LINE * 2] * 4 + [LINE] * 2
+    assert [joined(part.chunks()) for part in parts for _ in range(2)] == [LINE * 2] * 4 + [LINE] * 2
     assert sum(part.weight for part in parts) == path.stat().st_size
     assert parts[0].source.stem == "items"
 

@@ -12,6 +12,7 @@ import threading
 
 import pytest
 
+from airflow_provider_avala.api import sources
 from airflow_provider_avala.api.errors import (
     AvalaConnectionError,
     AvalaNotFoundError,
@@ -211,6 +212,21 @@ def test_a_file_changed_meanwhile_ends_the_upload(items_file):
     assert caught.value.unknown_parts == 0
     assert "not stored: lines 4-6" in str(caught.value)
     assert all(b'"b"' not in data for data in stored(server).values())
+
+
+def test_a_part_changed_on_its_way_is_in_doubt(items_file, monkeypatch):
+    monkeypatch.setattr(sources, "_TICK", -1.0)
+
+    def respond(exchange, seen, number):
+        items_file.write_bytes(b'{"b":2}\n' * 12)
+        exchange.reply(201)
+
+    with Server(respond) as server, pytest.raises(AvalaUploadError, match="may be a mixture") as caught:
+        upload_items(sender(server), "ds_1", items_file, part_size=24, concurrency=1)
+
+    assert caught.value.unknown_parts == 1
+    assert "lines 1-3" in str(caught.value)
+    assert "may or may not have been stored" in str(caught.value)
 
 
 def test_many_ranges_are_shortened(tmp_path):
