@@ -17,7 +17,11 @@ from requests import exceptions as failures
 from urllib3 import exceptions as lower_failures
 
 from airflow_provider_avala import __version__
-from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaConnectionError
+from airflow_provider_avala.api.errors import (
+    AvalaConfigurationError,
+    AvalaConnectionError,
+    AvalaProtocolError,
+)
 from airflow_provider_avala.api.file_slice import FileSlice
 from airflow_provider_avala.api.secrets import MASK, redact, without_signed_urls
 from airflow_provider_avala.api.settings import Settings, is_loopback
@@ -25,6 +29,9 @@ from airflow_provider_avala.api.slices_adapter import SlicesAdapter
 
 _USER_AGENT = f"airflow-provider-avala/{__version__} python/{platform.python_version()}"
 _CONNECT_TIMEOUT = 10.0
+#: The most bytes of an answer that are read: of a success, which is an error if it has more, and of an error's words.
+MAX_ANSWER, MAX_ERROR_ANSWER = 256 * 1024**2, 1024**2
+_CHUNK = 64 * 1024
 _NOT_SENT = (failures.ConnectTimeout, failures.ProxyError)
 _UNUSABLE = (
     failures.InvalidURL,
@@ -130,6 +137,7 @@ class Wire:
         :param timeout: seconds without a byte after which to give up; by default the connection's.
         :param stream: whether to leave the answer's body unread.
         :raises AvalaConnectionError: no complete answer arrived.
+        :raises AvalaProtocolError: the answer is longer than anything that Avala says.
         :raises AvalaConfigurationError: the request cannot be sent at all.
         """
         timeout = self._settings.timeout if timeout is None else timeout
@@ -144,7 +152,7 @@ class Wire:
             headers["Content-Type"] = "application/json"
         sending = _WithoutQueries.sending.set(True)
         try:
-            return self._session.request(
+            response = self._session.request(
                 method,
                 url,
                 params=params,
@@ -154,8 +162,11 @@ class Wire:
                 verify=self._settings.verify,
                 proxies=self._proxies_for(url),
                 allow_redirects=False,
-                stream=stream,
+                stream=True,
             )
+            if not stream:
+                _read(response, request)
+            return response
         except _UNUSABLE as error:
             reason = redact(without_signed_urls(str(error)), self._settings.api_key)
             raise AvalaConfigurationError(f"{request} cannot be sent: {reason}") from None
@@ -180,6 +191,27 @@ class Wire:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+
+def _read(response: requests.Response, request: str) -> None:
+    """Read the body, decoded, as far as it may be kept in memory: a few packed bytes can stand for gigabytes."""
+    status, chunks, left = response.status_code, [], MAX_ANSWER
+    if status < 200:
+        response.close()  # what follows on this connection would be taken for the answer to the next request
+        raise AvalaConnectionError(f"{request}: the server said {status} and no answer to it", sent=True)
+    if status >= 300:
+        left = MAX_ERROR_ANSWER
+    for chunk in response.iter_content(_CHUNK):
+        chunks.append(chunk[:left])
+        left -= len(chunk)
+        if left < 0:
+            response.close()
+            if status < 300:
+                raise AvalaProtocolError(
+                    f"{request}: the answer has more than {MAX_ANSWER} bytes; ask for less at a time"
+                )
+            break
+    response._content = b"".join(chunks)  # as Response.content does, which knows no bound
 
 
 def _encoded(json: Any, request: str) -> bytes:
