@@ -11,7 +11,11 @@ from typing import Any, ClassVar, Self
 from airflow_provider_avala.api.envelopes import describe
 from airflow_provider_avala.api.errors import AvalaProtocolError
 from airflow_provider_avala.api.secrets import without_secrets, without_signed_urls
+from airflow_provider_avala.api.storable import storable
 
+_LONGEST_ID = 255
+#: What lies outside these years is not when something was created; and at the ends of time, no date can be moved.
+_YEARS = range(1970, 9999)
 _FAILURE = frozenset({"failed", "error", "canceled", "cancelled", "expired"})
 
 
@@ -51,7 +55,7 @@ class Resource:
         :raises AvalaProtocolError: if it is not an object with an id.
         """
         identity = payload.get("uid") or payload.get("id") if isinstance(payload, Mapping) else None
-        if not isinstance(identity, str | int) or isinstance(identity, bool) or identity == "":
+        if isinstance(identity, bool) or not isinstance(identity, str | int) or not _is_id(str(identity)):
             kind = cls.__name__.lower()
             raise AvalaProtocolError(f"expected {kind} with 'uid' or 'id', got {describe(payload)}")
         return cls(id=str(identity), **cls._fields(payload), raw=dict(payload))
@@ -79,7 +83,8 @@ class Resource:
 
     def as_dict(self) -> dict[str, Any]:
         """The resource as the API sent it, with ``id``, without any URL: fit for an XCom."""
-        return {**without_secrets(self.raw), "id": self.id, "status": self.status}
+        kept = without_secrets(storable(self.raw))
+        return {**kept, "id": self.id, "status": storable(self.status)}
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,11 @@ class Project(Resource):
     """A project; its fields are those of every resource."""
 
 
+def _is_id(text: str) -> bool:
+    # It goes into paths, names, logs and databases: no line break, no half of a character, no book.
+    return 0 < len(text) <= _LONGEST_ID and text.isprintable()
+
+
 def _text(payload: Mapping[str, Any], key: str) -> str:
     value = payload.get(key)
     return value if isinstance(value, str) else ""
@@ -165,5 +175,7 @@ def _moment(value: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
+        return None
+    if moment.year not in _YEARS:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

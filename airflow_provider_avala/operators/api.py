@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.api.secrets import without_signatures
+from airflow_provider_avala.api.storable import storable
 from airflow_provider_avala.operators.base import AvalaOperator
 from airflow_provider_avala.outcomes import fatal_errors_end_the_task
 
@@ -101,4 +102,4 @@ class AvalaApiOperator(AvalaOperator, metaclass=_OwnParams):
                 answer: Any = list(self.hook.paginate(self.endpoint, params=self.query))
             else:
                 answer = self.hook.run(self.method, self.endpoint, params=self.query, json=self.json)
-        return without_signatures(answer, self.hook.settings.api_key)
+        return without_signatures(storable(answer), self.hook.settings.api_key)
