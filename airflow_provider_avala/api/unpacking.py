@@ -6,7 +6,7 @@ import re
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from airflow_provider_avala.api.errors import AvalaDownloadError
 
 _CHUNK = 256 * 1024
 _ENCRYPTED = 0x1
+_LONGEST_NAME = 4096
 _PLAIN = (0, stat.S_IFREG, stat.S_IFDIR)
 
 
@@ -44,17 +45,24 @@ def plan(members: Iterable[zipfile.ZipInfo]) -> list[Member]:
         if problem := _problem(info, name, parts):
             raise _unsafe(info, problem)
         path = "/".join(parts)
-        above = {"/".join(parts[:depth]) for depth in range(1, len(parts))}
         if info.is_dir() or name.endswith("/"):
-            folders |= above | {path}
+            folders.add(path)
         elif path in files:
             raise _unsafe(info, "is in it twice")
         else:
-            folders |= above
             files[path] = Member(info, path)
-    if both := sorted(folders & files.keys()):
-        raise _unsafe(files[both[0]].info, "is a file and a folder")
+    if both := min(_files_above(folders, files.keys()), default=None):
+        raise _unsafe(files[both].info, "is a file and a folder")
     return list(files.values())
+
+
+def _files_above(folders: Set[str], files: Set[str]) -> Iterator[str]:
+    """The files that would have to be folders; one folder after the other, because all of them may be many."""
+    yield from folders & files
+    for path in (*folders, *files):
+        while path := path.rpartition("/")[0]:
+            if path in files:
+                yield path
 
 
 def _problem(info: zipfile.ZipInfo, name: str, parts: list[str]) -> str:
@@ -64,6 +72,8 @@ def _problem(info: zipfile.ZipInfo, name: str, parts: list[str]) -> str:
         return "leads out of the folder"
     if any(ord(character) < 32 or ord(character) == 127 for character in name):
         return "has a control character in its name"
+    if len(name) > _LONGEST_NAME:
+        return "has a name that is longer than any path"
     if not parts and not name.endswith("/"):
         return "has no name"
     if stat.S_IFMT(info.external_attr >> 16) not in _PLAIN:
