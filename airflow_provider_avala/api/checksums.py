@@ -46,6 +46,15 @@ def announced(status: int, headers: Mapping[str, str]) -> dict[str, str]:
     return {name: digest.hex() for name, digest in found.items() if len(digest) == _SIZES.get(name)}
 
 
+def is_digest(algorithm: str, digest: str) -> bool:
+    """Whether this is what :func:`announced` can have found.
+
+    :param algorithm: its name.
+    :param digest: in hexadecimal digits.
+    """
+    return len(bytes.fromhex(digest)) == _SIZES.get(algorithm)
+
+
 def _listed(value: str) -> Iterator[tuple[str, str]]:
     for pair in value.split(","):
         algorithm, _, digest = pair.strip().partition("=")

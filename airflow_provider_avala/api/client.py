@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_avala.api.dataset_calls import DatasetCalls
@@ -281,7 +281,7 @@ class AvalaClient(DatasetCalls):
                     f"export {export_id} is {export.status!r}, so there is no file yet; wait with AvalaExportSensor"
                 )
             if export.download_url:
-                return urljoin(f"{self.settings.base_url}/", export.download_url)
+                return _resolved(f"{self.settings.base_url}/", export)
             self._clock.sleep(1)
         raise AvalaProtocolError(f"export {export_id} is {export.status!r} but has no download_url")
 
@@ -385,6 +385,15 @@ class AvalaClient(DatasetCalls):
         wanted = CURRENT if redirect.wants_slash else LEGACY
         self.dialect = wanted
         return wanted
+
+
+def _resolved(base: str, export: Export) -> str:
+    try:
+        url = urljoin(base, export.download_url)
+        urlsplit(url)
+    except ValueError:
+        raise AvalaProtocolError(f"export {export.id} has a download_url that is no URL") from None
+    return url
 
 
 def _ids(value: Ids | None, field: str) -> tuple[str, ...]:

@@ -293,8 +293,11 @@ def next_hop(url: str, location: str) -> str:
     :param location: the answer's ``Location`` header.
     :raises AvalaDownloadError: if it leads nowhere, or from an encrypted address to one that is not.
     """
-    target = urljoin(url, location.strip())
-    scheme = urlsplit(target).scheme
+    try:
+        target = urljoin(url, location.strip())
+        scheme = urlsplit(target).scheme
+    except ValueError:
+        raise AvalaDownloadError(f"{without_signed_urls(url)} redirects to what is no URL") from None
     if not location.strip():
         raise AvalaDownloadError(f"{without_signed_urls(url)} redirects without saying where to")
     if scheme != "https" and not (scheme == "http" and urlsplit(url).scheme == "http"):

@@ -127,7 +127,13 @@ def read_error(body: bytes, content_type: str = "") -> ErrorWords:
     :param body: the answer's body as it arrived.
     :param content_type: its ``Content-Type`` header.
     """
-    body = body[:_MAX_ERROR_BODY]
+    try:
+        return _read_error(body[:_MAX_ERROR_BODY], content_type)
+    except RecursionError:
+        return ErrorWords("the answer is nested too deeply to be read")
+
+
+def _read_error(body: bytes, content_type: str) -> ErrorWords:
     if not body.strip():
         return ErrorWords("the answer has no body")
     text = body.decode("utf-8", errors="replace")

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from airflow_provider_avala.api.checksums import is_digest
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaDownloadError
+from airflow_provider_avala.api.ranges import checked_etag
 
 
 class PartFile:
@@ -163,9 +165,11 @@ class PartFile:
         try:
             note = json.loads(self._note.read_text())
             etag, total, checksums = note["etag"], note["total"], dict(note.get("checksums", {}))
-        except (OSError, ValueError, TypeError, KeyError):
-            return
-        if isinstance(etag, str) and (total is None or isinstance(total, int)):
+            sound = checked_etag(etag) and (total is None or (type(total) is int and total >= 0))
+            sound = sound and all(is_digest(*pair) for pair in checksums.items())
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return  # what is not ours to the last sign is no ground to resume on
+        if sound:
             self.etag, self.total, self.checksums = etag, total, checksums
         if self.total and self.size == self.total:
             # Complete, but its task ended before it was verified. No server can be asked for nothing, so ask for

@@ -93,7 +93,8 @@ class Target:
             or not _fits(part_size, part_count, size)
         ):
             raise AvalaProtocolError(
-                f"Avala wants {size} bytes in {part_count!r} parts of {part_size!r} bytes, which does not fit"
+                f"Avala wants {size} bytes in {_number(part_count)} parts of {_number(part_size)} bytes,"
+                " which does not fit"
             )
         target = cls("MULTIPART", session, part_size=part_size, part_count=part_count)
         return cls(
@@ -164,6 +165,10 @@ def _session(answer: Mapping[str, Any]) -> str:
         return str(UUID(str(answer.get("upload_uid"))))
     except ValueError:
         raise AvalaProtocolError("the target of an upload has no upload_uid that is a UUID") from None
+
+
+def _number(value: Any) -> str:
+    return str(value)[:20] if isinstance(value, int) else describe(value)
 
 
 def _text(answer: Mapping[str, Any], key: str) -> str:

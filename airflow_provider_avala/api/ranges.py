@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)$")
+# No file has more bytes than 18 digits can tell, and Python reads no number of more than 4,300.
+_LENGTH = r"[0-9]{1,18}"
+_CONTENT_RANGE = re.compile(rf"bytes ({_LENGTH})-({_LENGTH})/({_LENGTH}|\*)$")
 _PAGES = (
     "text/html",
     "application/xhtml+xml",
@@ -82,8 +84,16 @@ def strong_etag(headers: Mapping[str, str]) -> str | None:
 
     :param headers: an answer's headers.
     """
-    etag = headers.get("ETag", "").strip()
-    return etag if len(etag) > 2 and etag.startswith('"') and etag.endswith('"') else None
+    return checked_etag(headers.get("ETag", "").strip())
+
+
+def checked_etag(etag: str) -> str | None:
+    """The ETag if it is a strong one that can be sent back in a header, else None.
+
+    :param etag: the text.
+    """
+    is_strong = len(etag) > 2 and etag.startswith('"') and etag.endswith('"')
+    return etag if is_strong and etag.isascii() and etag.isprintable() else None
 
 
 def is_zip_name(name: str) -> bool:
@@ -123,4 +133,4 @@ def _length(headers: Mapping[str, str]) -> int | None:
     if "chunked" in headers.get("Transfer-Encoding", "").lower():
         return None
     text = headers.get("Content-Length", "").strip()
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if re.fullmatch(_LENGTH, text) else None

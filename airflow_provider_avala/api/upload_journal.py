@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,7 +65,10 @@ class FileStore:
         """What was saved last, or None."""
         try:
             return json.loads(self.path.read_bytes())
-        except (OSError, ValueError):
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("How far an earlier attempt of this upload came cannot be read: %s", error)
             return None
 
     def save(self, value: Mapping[str, Any]) -> None:
@@ -283,15 +287,42 @@ class Journal:
             value.get(name) != known for name, known in self._identity.items()
         ):
             return self._run, Progress()
-        if value["done"] and value["run"] != self._run:
+        try:
+            if value["done"] and value["run"] != self._run:
+                return self._run, Progress()
+            return _scope(value), _progress(value)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning(
+                "How far an earlier attempt of this upload came cannot be read, its notes are damaged (%s: %s).",
+                type(error).__name__,
+                error,
+            )
             return self._run, Progress()
-        return value["scope"], Progress(
-            accepted=tuple(
-                Range(first, last, int(digest, 16), items, size)
-                for first, last, digest, items, size in value["accepted"]
-            ),
-            sending=dict(value["sending"]),
-            total_before=value["total_before"],
-            done=value["done"],
-            part_size=value["part_size"],
-        )
+
+
+def _scope(value: Mapping[str, Any]) -> str:
+    if not isinstance(value["scope"], str):
+        raise TypeError("its scope is no text")
+    return value["scope"]
+
+
+def _progress(value: Mapping[str, Any]) -> Progress:
+    found = Progress(
+        accepted=tuple(
+            Range(_count(first, 1), _count(last, first), int(digest, 16), _count(items), _count(size))
+            for first, last, digest, items, size in value["accepted"]
+        ),
+        sending={_count(number, 1): str(digest) for number, digest in value["sending"]},
+        total_before=None if value["total_before"] is None else _count(value["total_before"]),
+        done=value["done"] is True,
+        part_size=_count(value["part_size"]),
+    )
+    if any(before.last >= after.first for before, after in pairwise(found.accepted)):
+        raise ValueError("its ranges overlap")
+    return found
+
+
+def _count(value: Any, least: int = 0) -> int:
+    if type(value) is not int or value < least:
+        raise ValueError(f"{str(value)[:20]!r} is not a number from {least} on")
+    return value
