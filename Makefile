@@ -35,7 +35,7 @@ docs: venv  ## Make the pages in docs/ and the reference, into build/docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html -d build/doctrees docs build/docs
 
 test-api: venv-api  ## The API layer and the emulator, where no Airflow is installed, and Avala's own SDK on it
-	.venv-api/bin/python $(PYTEST) tests/api tests/emulator tests/sdk
+	.venv-api/bin/python $(PYTEST) tests/api tests/emulator tests/sdk tests/fuzz
 
 test-airflow3: venv  ## All tests on Airflow 3.3.2
 	$(BIN)/python $(PYTEST)
