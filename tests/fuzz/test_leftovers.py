@@ -19,7 +19,7 @@ from airflow_provider_avala.api.ledger import pack, unpack
 from airflow_provider_avala.api.limits import MAX_PAUSE, Limit
 from airflow_provider_avala.api.partfile import PartFile
 from airflow_provider_avala.api.ring import FileRing
-from airflow_provider_avala.api.upload_journal import FileStore, Journal, Progress
+from airflow_provider_avala.api.upload_journal import _VERSION, FileStore, Journal, Progress
 from airflow_provider_avala.triggers.export_cursor import Cursor
 from tests.api.loopback import Clock
 from tests.fuzz.hostile import bodies, bounded, nested, outcome, values
@@ -97,10 +97,12 @@ class Kept:
 @bounded
 @given(notes)
 def test_a_damaged_journal_is_none(note: dict[str, Any]) -> None:
-    journal = Journal(Kept({"version": 1, "dataset": "d", **note}), {"dataset": "d"}, 10)
+    journal = Journal(
+        Kept({"version": _VERSION, "dataset_id": "d", "scope": "r", "run": "r", **note}), "d", "r", 10
+    )
     assert journal.earlier == Progress() or journal.earlier.last >= 0
     journal.note_total(5)
-    assert Journal(journal._store, {"dataset": "d"}, 10).total_before == 5
+    assert Journal(journal._store, "d", "r", 10).total_before == 5
 
 
 @pytest.mark.parametrize(
@@ -119,14 +121,17 @@ def test_a_journal_with_ranges_that_cannot_be_is_none_and_says_so(
     accepted: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     value = {
-        "version": 1,
+        "version": _VERSION,
+        "dataset_id": "d",
+        "run": "r",
+        "scope": "r",
         "accepted": accepted,
         "sending": [],
         "total_before": None,
         "done": False,
         "part_size": 1,
     }
-    assert Journal(Kept(value), {}, 10).earlier == Progress()
+    assert Journal(Kept(value), "d", "r", 10).earlier == Progress()
     assert "damaged" in caplog.text
 
 

@@ -116,7 +116,9 @@ def test_bytes_that_are_no_file_are_an_error_of_ours_and_no_file(
     assert (folder / "x.zip").exists() == (found is not None)
 
 
-@pytest.mark.parametrize()
+@pytest.mark.parametrize(
+    "address", ["http://[", "http://a:b/", "//[/x", "http://\ud800/", "file:///etc/passwd"]
+)
 def test_an_export_whose_address_is_none_is_an_error_of_ours(
     client_at: Callable[[str], AvalaClient], tmp_path: Path, address: str
 ) -> None:
