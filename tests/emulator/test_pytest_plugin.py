@@ -162,20 +162,23 @@ def test_that_of_the_class_has_stopped():
     passed(done, 9)
 
 
-@pytest.mark.parametrize(
-    ("marker", "problem"),
-    [
-        ('("flaky")', "give names, such as scenario='flaky'; got 'flaky'"),
-        ('(scenario="none")', "scenario='none': say one of slow-exports"),
-        ('(scope="package")', "scope='package': say one of function, class, module, session"),
-        ("(exports=3)", "unexpected keyword argument 'exports'"),
-        ('(seed="gone.yaml")', "gone.yaml: cannot read the seed file"),
-    ],
-)
-def test_a_marker_that_makes_no_sense_is_one_clear_line(run, marker, problem):
-    done = run(f"\n@pytest.mark.avala_emulator{marker}\ndef test_mine(avala_emulator): pass\n")
+NONSENSE = {
+    '("flaky")': "give names, such as scenario='flaky'; got 'flaky'",
+    '(scenario="none")': "scenario='none': say one of slow-exports",
+    '(scope="package")': "scope='package': say one of function, class, module, session",
+    "(exports=3)": "unexpected keyword argument 'exports'",
+    '(seed="gone.yaml")': "gone.yaml: cannot read the seed file",
+}
+
+
+def test_a_marker_that_makes_no_sense_is_one_clear_line(run):
+    mine = "\n@pytest.mark.avala_emulator{}\ndef test_{}(avala_emulator): pass\n"
+    done = run("".join(mine.format(marker, number) for number, marker in enumerate(NONSENSE)))
     assert done.returncode == 1
-    assert problem in done.stdout
+    assert f"{len(NONSENSE)} errors" in done.stdout
+    for number, problem in enumerate(NONSENSE.values()):
+        _, _, said = done.stdout.partition(f"_ ERROR at setup of test_{number} _")
+        assert problem in said.partition("_ ERROR at setup")[0]
     assert "Traceback" not in done.stdout
     assert "pytest_plugin.py" not in done.stdout
 
