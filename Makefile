@@ -32,7 +32,7 @@ types: venv  ## Check types, strictly
 
 docs: venv  ## Make the pages in docs/ and the reference, into build/docs
 	@rm -rf build/docs
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html -d build/doctrees docs build/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -b html -d build/doctrees docs build/docs
 
 test-api: venv-api  ## The API layer and the emulator, where no Airflow is installed, and Avala's own SDK on it
 	.venv-api/bin/python $(PYTEST) tests/api tests/emulator tests/sdk tests/fuzz
