@@ -66,7 +66,11 @@ class Refusals:
         self._left[port] = times
 
     def clear(self) -> None:
+        """Refuse no more."""
         self._left.clear()
+
+    def close(self) -> None:
+        self._closed.close()
 
     def _is_due(self, port: int) -> bool:
         with self._lock:

@@ -35,11 +35,13 @@ def bench(
     elsewhere: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Bench:
+) -> Iterator[Bench]:
     """A fresh emulator, the default connection to it, and time that passes as soon as somebody waits for it."""
     avala = emulators("current")
     avala.reset()
     avala.dataset_seconds = 0.0
     elsewhere.seen.clear()
     DrivenClock.install(monkeypatch)
-    return Bench(avala, elsewhere, tmp_path, Refusals(monkeypatch), connect, f"manual__{uuid4().hex}")
+    refusals = Refusals(monkeypatch)
+    yield Bench(avala, elsewhere, tmp_path, refusals, connect, f"manual__{uuid4().hex}")
+    refusals.close()

@@ -39,7 +39,8 @@ class Doing:
 
     :param do: does it; gets the bench and what makes the fault happen from now on.
     :param done: asserts that it was done, once, and that ``result`` is right.
-    :param doubled: how often it was done, of what must not be done twice.
+    :param prepare: what has to be there before.
+    :param times_done: how often it was done, where that must not be twice.
     :param method, path, origin, skip: the requests at which the fault is aimed.
     """
 
@@ -53,6 +54,7 @@ class Doing:
     skip: int = 0
     #: Whether it has a time of its own after which it gives up.
     is_patient: bool = False
+    #: Whether Airflow would try it again, with the same identity.
     is_task: bool = False
 
     @property

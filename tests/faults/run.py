@@ -11,7 +11,7 @@ from tests.faults.doings import COLUMNS
 from tests.faults.rows import FOREIGN, ROWS
 
 #: Seconds without an answer after which a request is given up, where silence is the fault.
-SHORT = 0.5
+SHORT = 0.4
 
 
 def attempt(bench: Bench, row: str, column: str, *, lasts: bool) -> tuple[str, Any]:
