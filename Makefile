@@ -8,7 +8,7 @@ MATRIX := $(basename $(notdir $(wildcard constraints/airflow-*.txt)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo standalone test lint types docs test-api test-airflow3 test-airflow2 test-matrix test-browser \
-        test-browser-airflow2 screenshots dist bench soak format pins clean python chromium venv venv-api venv-airflow2
+        test-browser-airflow2 screenshots dist bench soak fuzz format pins clean python chromium venv venv-api venv-airflow2
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ bench: venv  ## Measure the provider beside what a user would pick instead
 
 soak: venv  ## Ten minutes of DAG runs on a real Airflow while calls fail; SOAK='--minutes 2' for less
 	@$(BIN)/python -m benchmarks.soak $(SOAK)
+
+fuzz: venv  ## Search the parsers for a crash, guided by coverage (atheris); FUZZ='--seconds 300' for longer
+	@$(BIN)/python -m pip install --quiet atheris==3.0.0
+	@$(BIN)/python -m scripts.fuzz $(FUZZ)
 
 format: venv  ## Format the code
 	$(BIN)/ruff check --fix .
