@@ -16,7 +16,7 @@ bounded = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "25")),
     suppress_health_check=[*HealthCheck],
 )
 
