@@ -11,9 +11,10 @@ import gzip
 import stat
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol
 
@@ -97,10 +98,7 @@ class Source:
                 f"source: {self.label} is a damaged gzip file: {error}; compress it anew, or copy it again"
             ) from error
         except OSError as error:
-            if not self.is_local and error.errno not in _REMEDIES:
-                text = without_signed_urls(str(error))
-                raise SourceUnreadableError(f"{self.label} could not be read: {text}") from error
-            refuse_unreadable(self.label, error)
+            _refuse(self.label, self.path, error)
 
 
 @dataclass(frozen=True)
@@ -165,6 +163,18 @@ def is_settled(path: Openable) -> bool:
     return False
 
 
+def holds_rows(source: Any) -> bool:
+    """Whether what is given as ``source`` are the items themselves, not the files that hold them.
+
+    :param source: anything.
+    """
+    if isinstance(source, list | tuple):
+        return bool(source) and isinstance(source[0], Mapping)
+    return isinstance(source, Iterable) and not (
+        isinstance(source, str | bytes | Mapping | PathLike) or hasattr(source, "open")
+    )
+
+
 def find_sources(source: Any) -> list[Source]:
     """Turn the ``source`` argument into the files it names, those of a directory or glob sorted by name.
 
@@ -218,8 +228,8 @@ def _expanded(path: Any) -> Iterable[Any]:
             )
     except AvalaConfigurationError:
         raise
-    except (OSError, ValueError) as error:
-        refuse_unreadable(label, error)
+    except Exception as error:
+        _refuse(label, path, error)
     return [path]
 
 
@@ -252,8 +262,8 @@ def _source(path: Any) -> Source:
         try:
             if not path.exists():
                 raise FileNotFoundError(errno.ENOENT, "No such file or directory")
-        except (OSError, ValueError) as error:
-            refuse_unreadable(label, error)
+        except Exception as error:
+            _refuse(label, path, error)
     source = Source(path, label, fingerprint=fingerprint(path), is_settled=is_settled(path))
     if source.bytes == 0:
         raise AvalaConfigurationError(f"source: {label} is empty and holds no items; leave the file out")
@@ -270,6 +280,20 @@ def _require_regular_file(label: str, path: Path) -> None:
             f"source: {label} is a pipe or a device, which cannot be read again for a second attempt;"
             " write its content to a file first"
         )
+
+
+def _refuse(label: str, path: Any, error: Exception) -> NoReturn:
+    """Say why a source cannot be read; whatever is wrong with an object storage may be over at the next attempt.
+
+    :param label: its name.
+    :param path: the source.
+    :param error: what using it raised: the libraries of object storages have errors of their own.
+    """
+    if isinstance(path, Path) or isinstance(error, ValueError) or getattr(error, "errno", None) in _REMEDIES:
+        refuse_unreadable(label, error)
+    raise SourceUnreadableError(
+        f"source: {label} could not be read: {without_signed_urls(str(error))}"
+    ) from error
 
 
 def refuse_unreadable(label: str, error: Exception) -> NoReturn:

@@ -28,7 +28,7 @@ from airflow_provider_avala.api.defaults import DEFAULT_PART_SIZE
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaUploadError
 from airflow_provider_avala.api.jsonl import MAX_PART_SIZE, Part, cut_source, too_long
 from airflow_provider_avala.api.part_outcomes import ON_UNKNOWN, OnUnknown, StoredTotal
-from airflow_provider_avala.api.sources import Source, find_sources, fingerprint
+from airflow_provider_avala.api.sources import Source, find_sources, fingerprint, holds_rows
 from airflow_provider_avala.api.spool import SpoolError, spool_items
 from airflow_provider_avala.api.upload_journal import Journal, JournalStore
 from airflow_provider_avala.api.upload_report import UploadProgress, UploadSummary
@@ -71,7 +71,8 @@ def upload_items(
     :param dataset_id: the dataset's id.
     :param source: a local path, a glob, a directory (its files ``*.jsonl`` and ``*.ndjson``, also with ``.gz``), an
         object with ``open("rb")`` such as ``ObjectStoragePath``, or a list of those; each file holds one JSON object a
-        line, and may be compressed with gzip. Blank lines are sent along but not counted.
+        line, and may be compressed with gzip. Blank lines are sent along but not counted. An iterable of dicts is taken
+        for ``items``.
     :param items: instead of ``source``, any iterable of dicts; written to a private temporary file first.
     :param part_size: the most bytes of JSONL in one request.
     :param concurrency: the most requests at a time.
@@ -90,6 +91,8 @@ def upload_items(
     :raises AvalaUploadError: if the upload stopped after something may have been stored; it tells what.
     :raises AvalaError: as ``send`` raised it, if nothing was stored.
     """
+    if items is None and holds_rows(source):
+        source, items = None, source
     _check_arguments(dataset_id, source, items, part_size, concurrency)
     _check_options(validate, on_unknown, total)
     notes = Journal(journal, dataset_id, idempotency_scope or uuid4().hex, part_size)

@@ -195,7 +195,7 @@ class AvalaHook(BaseHook):
 
         :param dataset_id: id of the dataset.
         :param source: a local path, a glob, a directory, or anything that ObjectStoragePath opens, or a list of such:
-            files of JSONL, which may be compressed with gzip.
+            files of JSONL, which may be compressed with gzip; or an iterable of dicts, as in ``items``.
         :param items: the items themselves, instead of ``source``.
         :param options: ``part_size`` in bytes, ``concurrency``, the number of parts in flight, ``validate``,
             ``on_unknown``, ``idempotency_scope``, ``journal`` and ``progress``; see
@@ -204,8 +204,10 @@ class AvalaHook(BaseHook):
         :raises AvalaUploadError: if the upload stopped before its end.
         """
         from airflow_provider_avala import lineage
+        from airflow_provider_avala.api.sources import holds_rows
 
-        summary = self.client.upload_items(dataset_id, _openable(source, "source"), items=items, **options)
+        places = source if holds_rows(source) else _openable(source, "source")
+        summary = self.client.upload_items(dataset_id, places, items=items, **options)
         lineage.collect(self, lineage.files(source), lineage.at_avala(datasets=dataset_id))
         return summary
 

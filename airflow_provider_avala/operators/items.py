@@ -36,7 +36,7 @@ class AvalaUploadItemsOperator(AvalaOperator):
 
     :param dataset_id: id of the dataset (templated).
     :param source: files of JSONL, which may be compressed with gzip: a path, a glob, a directory, an object storage
-        URL or ``ObjectStoragePath``, or a list of such (templated).
+        URL or ``ObjectStoragePath``, or a list of such; or the items themselves, as dicts (templated).
     :param items: the items themselves, as dicts, instead of ``source`` (templated).
     :param part_size: size of a part in bytes.
     :param concurrency: number of parts in flight.

@@ -74,6 +74,18 @@ def test_items_from_memory_leave_no_file_behind(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("rows", [[{"n": 1}], ({"n": n} for n in (1,)), [{"n": 1}].__iter__()])
+def test_rows_may_be_given_as_the_source(rows):
+    with Server(accept) as server:
+        assert upload_items(sender(server), "ds_1", rows).items == 1
+
+
+@pytest.mark.parametrize("source", [5, {"n": 1}, [1], b"a.jsonl"])
+def test_what_is_neither_a_file_nor_rows_is_refused(source):
+    with Server(accept) as server, pytest.raises(AvalaConfigurationError, match="source: expected a path"):
+        upload_items(sender(server), "ds_1", source)
+
+
 def test_each_part_has_a_key_of_its_own_that_is_the_same_next_time(items_file):
     def keys(dataset_id="ds_1", scope="one run"):
         with Server(accept) as server:

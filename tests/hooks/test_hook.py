@@ -150,6 +150,13 @@ def test_items_are_uploaded_from_every_kind_of_place(
     assert avala.items(SEED_DATASET_ID) == ROWS
 
 
+@pytest.mark.parametrize("kind", [list, tuple, iter, lambda rows: (row for row in rows)])
+def test_rows_may_be_the_source_whatever_is_written_in_them(kind: Any, either: Emulator) -> None:
+    rows = [{"url": f"s3://bucket/{number}.jpg"} for number in range(3)]
+    assert AvalaHook().upload_items(SEED_DATASET_ID, kind(rows)).items == 3
+    assert either.items(SEED_DATASET_ID) == rows
+
+
 def test_items_are_uploaded_from_memory_in_parts(either: Emulator) -> None:
     summary = AvalaHook().upload_items(SEED_DATASET_ID, items=iter(ROWS), part_size=150, concurrency=2)
     assert summary.items == 5
