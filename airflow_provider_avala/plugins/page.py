@@ -1,7 +1,9 @@
-"""The page for whoever is on call, as HTML: nothing is loaded from elsewhere, nothing runs in the browser."""
+"""The page for whoever is on call, as HTML: nothing is loaded from elsewhere, one line runs in the browser."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -13,6 +15,11 @@ from airflow_provider_avala.plugins.overview import Overview
 REFRESH_SECONDS = 30
 FINISHED_SHOWN = 10
 
+#: Takes over the theme that its reader has chosen in Airflow, whose page surrounds this one.
+SCRIPT = "document.documentElement.style.colorScheme = parent.document.documentElement.style.colorScheme"
+#: What a content security policy calls it.
+SCRIPT_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'"
+
 TEMPLATE = """\
 <!doctype html>
 <html lang="en">
@@ -21,7 +28,8 @@ TEMPLATE = """\
 <meta http-equiv="refresh" content="{{ refresh }}">
 <title>Avala</title>
 <style>
-:root { color-scheme: light dark; --line: #8884; --dim: #888; --bad: #d33; --good: #2a8; --busy: #37c }
+:root { color-scheme: light dark; --line: #8884; --dim: light-dark(#666, #aaa); --bad: light-dark(#b22, #f88);
+  --good: light-dark(#175, #5d9); --busy: light-dark(#25a, #8be) }
 body { font: 14px/1.5 system-ui, sans-serif; margin: 1.5rem auto; max-width: 64rem; padding: 0 1rem }
 h1 { font-size: 1.3rem } h2 { font-size: 1.05rem; margin: 0 } h3 { font-size: .9rem; margin: 1rem 0 .2rem }
 section { border: 1px solid var(--line); border-radius: 8px; padding: 1rem; margin: 1rem 0 }
@@ -32,6 +40,7 @@ td { overflow-wrap: anywhere } td:last-child { white-space: nowrap }
 .running { color: var(--busy) } .succeeded { color: var(--good) } .failed { color: var(--bad) }
 meter { width: 7rem; vertical-align: middle }
 </style>
+<script>{{ script | safe }}</script>
 <h1>Avala</h1>
 <p class="dim">Loads itself anew every {{ refresh }} seconds.</p>
 {% macro exports(title, rows, at) %}
@@ -81,7 +90,9 @@ def render(overviews: Iterable[Overview]) -> str:
     :param overviews: one for each connection that may be seen.
     """
     template = Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE)
-    return template.render(overviews=list(overviews), age=age, refresh=REFRESH_SECONDS, shown=FINISHED_SHOWN)
+    return template.render(
+        overviews=list(overviews), age=age, refresh=REFRESH_SECONDS, shown=FINISHED_SHOWN, script=SCRIPT
+    )
 
 
 def age(moment: datetime | None, now: datetime) -> str:

@@ -5,11 +5,13 @@
 from typing import Annotated, Any
 
 from airflow_provider_avala.plugins.overview import Overviews, connection_ids
-from airflow_provider_avala.plugins.page import render
+from airflow_provider_avala.plugins.page import SCRIPT_SOURCE, render
 
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src {SCRIPT_SOURCE}; frame-ancestors 'self'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
