@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from scripts.local_airflow import PASSWORD, USER, LocalAirflow
 
@@ -79,6 +80,16 @@ class AirflowUI:
     def run_dag(self, dag_id: str, params: Mapping[str, str]) -> None:
         """Trigger a DAG with its form and wait until the page shows that the run has succeeded."""
         raise NotImplementedError
+
+    def open_task(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Look at one run of a task."""
+        raise NotImplementedError
+
+    def link(self, name: str) -> str:
+        """Where the button of this name leads to, on the page of a task."""
+        button = self.page.get_by_role("link", name=name, exact=True)
+        self.expect(button).to_be_visible()
+        return button.get_attribute("href") or ""
 
 
 class Airflow3UI(AirflowUI):
@@ -152,6 +163,10 @@ class Airflow3UI(AirflowUI):
         self.expect(state).to_have_text(re.compile("Success|Failed"), timeout=RUN_SECONDS * 1000)
         self.expect(state).to_have_text("Success")
 
+    def open_task(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Look at one run of a task."""
+        self.page.goto(f"{self.url}/dags/{dag_id}/runs/{quote(run_id, safe='')}/tasks/{task_id}/details")
+
 
 class Airflow2UI(AirflowUI):
     """The Flask UI; the form is a page, and so is what follows."""
@@ -216,6 +231,11 @@ class Airflow2UI(AirflowUI):
         state = self.page.get_by_role("row").filter(has_text=re.compile("^Status")).first
         self.expect(state).to_have_text(re.compile("success|failed"), timeout=RUN_SECONDS * 1000)
         self.expect(state).to_have_text(re.compile("success"))
+
+    def open_task(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Look at one run of a task."""
+        which = urlencode({"dag_run_id": run_id, "task_id": task_id})
+        self.page.goto(f"{self.url}/dags/{dag_id}/grid?{which}")
 
 
 def airflow_ui(page: Page, airflow: LocalAirflow) -> AirflowUI:
