@@ -129,6 +129,7 @@ class UploadRun:
         except BaseException:
             self._stop.set()
             self._abort.set()
+            self._take_account()
             log.warning(
                 "the upload to dataset %s was interrupted: Avala has accepted %s; parts that were being"
                 " sent may or may not have been stored, up to %d of them",
@@ -173,18 +174,28 @@ class UploadRun:
             outcome = self._outcomes.get()
             if outcome is None:
                 running -= 1
-            elif outcome.error is not None or outcome.part is None:
-                self._failed.append(outcome)
-            else:
-                self._summary = self._summary.with_part(outcome.part)
-                self._accepted.add(outcome.part)
-                self._weight += outcome.part.weight
-                now = self._clock.monotonic()
-                if now - said >= PROGRESS_INTERVAL:
-                    said = now
-                    share = min(1.0, self._weight / self._whole) if self._whole else None
-                    rate = self._summary.bytes / (now - begun)
-                    self._progress(UploadProgress(self._whole_summary, rate, share))
+                continue
+            self._note(outcome)
+            now = self._clock.monotonic()
+            if now - said >= PROGRESS_INTERVAL:
+                said = now
+                share = min(1.0, self._weight / self._whole) if self._whole else None
+                rate = self._summary.bytes / (now - begun)
+                self._progress(UploadProgress(self._whole_summary, rate, share))
+
+    def _take_account(self) -> None:
+        """Note what has ended by now, and wait for nothing more."""
+        while not self._outcomes.empty():
+            if outcome := self._outcomes.get():
+                self._note(outcome)
+
+    def _note(self, outcome: _Outcome) -> None:
+        if outcome.error is not None or outcome.part is None:
+            self._failed.append(outcome)
+            return
+        self._summary = self._summary.with_part(outcome.part)
+        self._accepted.add(outcome.part)
+        self._weight += outcome.part.weight
 
     def _work(self) -> None:
         try:
