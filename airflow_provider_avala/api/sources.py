@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, NoReturn, Protocol
+from typing import IO, Any, NoReturn, Protocol, TypeGuard
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.api.secrets import without_signed_urls
@@ -79,7 +79,7 @@ class Source:
     @property
     def is_local(self) -> bool:
         """Whether its bytes can be read again at no cost."""
-        return isinstance(self.path, Path)
+        return is_local(self.path)
 
     @contextmanager
     def opened(self) -> Iterator[Reader]:
@@ -128,11 +128,19 @@ class Reader:
 
 
 def _open(path: Openable) -> IO[bytes]:
-    if isinstance(path, Path):
+    if is_local(path):
         return path.open("rb", buffering=0)
     if hasattr(path, "fs"):
         return path.open("rb", block_size=_REMOTE_BLOCK)  # type: ignore[call-arg, no-any-return]
     return path.open("rb")  # type: ignore[no-any-return]
+
+
+def is_local(path: Any) -> TypeGuard[Path]:
+    """Whether a path is one of this machine's files: some versions of ``ObjectStoragePath`` are a ``Path``, too.
+
+    :param path: anything.
+    """
+    return isinstance(path, Path) and not hasattr(path, "fs")
 
 
 def fingerprint(path: Openable) -> tuple[Any, ...] | None:
@@ -157,7 +165,7 @@ def is_settled(path: Openable) -> bool:
 
     :param path: anything; what is not a local file never is.
     """
-    if isinstance(path, Path):
+    if is_local(path):
         with suppress(OSError):
             return time.time() - path.stat().st_ctime > _TICK
     return False
@@ -234,7 +242,7 @@ def _expanded(path: Any) -> Iterable[Any]:
 
 
 def _matches(path: Any) -> Iterable[Any]:
-    if isinstance(path, Path):
+    if is_local(path):
         return map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207  # takes absolute patterns
     parts = list(path.parts)
     first = next(place for place, part in enumerate(parts) if any(sign in part for sign in _GLOB_SIGNS))
@@ -256,7 +264,7 @@ def _files(path: Any, candidates: list[Any], nothing: str) -> list[Any]:
 
 def _source(path: Any) -> Source:
     label = without_signed_urls(str(path))
-    if isinstance(path, Path):
+    if is_local(path):
         _require_regular_file(label, path)
     elif hasattr(path, "exists"):
         try:
@@ -289,7 +297,7 @@ def _refuse(label: str, path: Any, error: Exception) -> NoReturn:
     :param path: the source.
     :param error: what using it raised: the libraries of object storages have errors of their own.
     """
-    if isinstance(path, Path) or isinstance(error, ValueError) or getattr(error, "errno", None) in _REMEDIES:
+    if is_local(path) or isinstance(error, ValueError) or getattr(error, "errno", None) in _REMEDIES:
         refuse_unreadable(label, error)
     raise SourceUnreadableError(
         f"source: {label} could not be read: {without_signed_urls(str(error))}"
