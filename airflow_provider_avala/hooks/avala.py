@@ -51,7 +51,11 @@ class AvalaHook(BaseHook):
         from airflow_provider_avala.api.settings import Settings
 
         connection = self.get_connection(self.avala_conn_id)
-        for secret in (connection.password, connection.extra_dejson.get("rate_limit_store")):
+        store = str(connection.extra_dejson.get("rate_limit_store") or "")
+        for secret in (
+            connection.password,
+            store if "://" in store else "",
+        ):  # "memory" is no secret, but a word
             if secret:
                 mask_secret(secret)
         settings = Settings.parse(
