@@ -17,7 +17,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -189,6 +189,10 @@ class Progress:
         return next((each for each in self.accepted if each.first <= number <= each.last), None)
 
 
+def _without(part: Part, sending: Mapping[int, str]) -> dict[int, str]:
+    return {number: digest for number, digest in sending.items() if number != part.number}
+
+
 class Journal:
     """Writes down how far one upload has come. Safe to be used by several threads.
 
@@ -203,7 +207,8 @@ class Journal:
     def __init__(self, store: JournalStore | None, dataset_id: str, run: str, part_size: int) -> None:
         self._store, self._run = store, run
         self._identity = {"version": _VERSION, "dataset_id": dataset_id}
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._changes = self._written = 0
         self.scope, self.earlier = self._read()
         self._now = replace(self.earlier, part_size=part_size)
 
@@ -227,37 +232,48 @@ class Journal:
 
         :param total: as Avala tells.
         """
-        with self._lock:
-            self._write(replace(self._now, total_before=total))
+        self._note(lambda now: replace(now, total_before=total))
 
     def begin(self, part: Part) -> None:
         """Note that a part is about to be sent."""
-        with self._lock:
-            self._write(replace(self._now, sending={**self._now.sending, part.number: part.digest}))
+        self._note(lambda now: replace(now, sending={**now.sending, part.number: part.digest}))
 
     def accept(self, part: Part) -> None:
         """Note that a part was accepted."""
-        with self._lock:
-            accepted = with_part(self._now.accepted, Range.of(part))
-            self._write(replace(self._now, accepted=accepted, sending=self._sending_without(part)))
+        self._note(
+            lambda now: replace(
+                now, accepted=with_part(now.accepted, Range.of(part)), sending=_without(part, now.sending)
+            )
+        )
 
     def forget(self, part: Part) -> None:
         """Note that a part was certainly not accepted by this attempt."""
         if part.number in self.earlier.sending:  # but perhaps by the one before
             return
-        with self._lock:
-            self._write(replace(self._now, sending=self._sending_without(part)))
+        self._note(lambda now: replace(now, sending=_without(part, now.sending)))
 
     def close(self) -> None:
         """Note that everything was accepted."""
-        with self._lock:
-            self._write(replace(self._now, sending={}, done=True))
+        self._note(lambda now: replace(now, sending={}, done=True))
 
-    def _sending_without(self, part: Part) -> dict[int, str]:
-        return {number: digest for number, digest in self._now.sending.items() if number != part.number}
+    def _note(self, change: Callable[[Progress], Progress]) -> None:
+        """Change what is known, and return once that is kept.
+
+        A store may be an API call away: the threads that wait for one write are served by the next, all together.
+        """
+        with self._lock:
+            self._now = change(self._now)
+            self._changes += 1
+            mine = self._changes
+        with self._writing:
+            if self._written >= mine:
+                return
+            with self._lock:
+                now, changes = self._now, self._changes
+            self._write(now)
+            self._written = changes
 
     def _write(self, now: Progress) -> None:
-        self._now = now
         if self._store is None:
             return
         value = {

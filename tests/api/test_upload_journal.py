@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import threading
+import time
 from itertools import pairwise
 
 import pytest
@@ -159,3 +161,36 @@ def test_the_journal_stays_small():
         journal.accept(FakePart(number))
 
     assert max(map(len, values)) < 500
+
+
+class SlowStore:
+    """Keeps what it is told in memory, once the test lets it."""
+
+    def __init__(self):
+        self.saved, self.begun, self.go_on = [], threading.Semaphore(0), threading.Semaphore(0)
+
+    def load(self):
+        return None
+
+    def save(self, value):
+        self.begun.release()
+        assert self.go_on.acquire(timeout=10)
+        self.saved.append(value)
+
+
+def test_what_several_threads_note_while_one_writes_is_written_at_once():
+    store = SlowStore()
+    journal = Journal(store, *IDENTITY, 1000)
+    threads = [threading.Thread(target=journal.begin, args=(FakePart(number),)) for number in range(1, 6)]
+    threads[0].start()
+    assert store.begun.acquire(timeout=10)
+    for thread in threads[1:]:
+        thread.start()
+    deadline = time.monotonic() + 10
+    while journal._changes < 5 and time.monotonic() < deadline:
+        threads[1].join(0.01)
+    store.go_on.release(2)
+    for thread in threads:
+        thread.join(10)
+
+    assert [[number for number, _ in value["sending"]] for value in store.saved] == [[1], [1, 2, 3, 4, 5]]
