@@ -179,6 +179,12 @@ def curl(port: int, path: Path) -> tuple[float, float]:
     return float(done.stdout), float("nan")
 
 
+def _settled_rows(path: Path, size: int, rows: int = 0) -> None:
+    """Write rows, and let the file grow older than what the provider takes for still being written."""
+    write_rows(path, size, rows)
+    time.sleep(4)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -189,7 +195,7 @@ def main() -> None:
     options = parser.parse_args()
     with sink() as port, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "items.jsonl"
-        write_rows(path, options.megabytes * 1_000_000)
+        _settled_rows(path, options.megabytes * 1_000_000)
         size = path.stat().st_size / 1e6
         ways: dict[str, Callable[[], tuple[float, float]]] = {
             "`curl -F`": lambda: curl(port, path),
@@ -210,12 +216,12 @@ def main() -> None:
             print(f"| {name} | {rate:.0f} | {rate / best['`curl -F`']:.2f} | {memory:.0f} |")
         print("\n|  | seconds | MB/s | memory, MB |\n|---|---|---|---|")
         for megabytes in map(int, options.growth.split(",")):
-            write_rows(path, megabytes * 1_000_000)
+            _settled_rows(path, megabytes * 1_000_000)
             seconds, memory = in_process(_provider, port, path)
             print(
                 f"| {megabytes} MB | {seconds:.2f} | {path.stat().st_size / 1e6 / seconds:.0f} | {memory:.0f} |"
             )
-        write_rows(path, 0, options.rows)
+        _settled_rows(path, 0, options.rows)
         seconds, memory = in_process(_provider, port, path)
         print(
             f"| {options.rows:,} rows, {path.stat().st_size / 1e6:.0f} MB | {seconds:.2f} |"
