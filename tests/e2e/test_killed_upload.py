@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_avala.emulator import faults
 from airflow_provider_avala.emulator.seeds import SEED_DATASET_ID
@@ -27,6 +28,12 @@ def stored(avala: Emulator) -> list[dict[str, int]]:
     return [row for row in avala.items(SEED_DATASET_ID) if "killed" in row]
 
 
+def returned(airflow: LocalAirflow, run: Run) -> Any:
+    """What the upload returned; Airflow 2 tells it as Python would write it."""
+    found = airflow.return_value(run.dag_id, run.run_id, "upload")
+    return ast.literal_eval(found) if isinstance(found, str) else found
+
+
 def test_the_retry_sends_what_is_missing_and_no_row_is_stored_twice(
     airflow: LocalAirflow, avala: Emulator, failures: dict[str, Run], tmp_path: Path
 ) -> None:
@@ -43,8 +50,7 @@ def test_the_retry_sends_what_is_missing_and_no_row_is_stored_twice(
 
     assert (run.state, run.last("upload")["try_number"]) == ("success", 2)
     assert stored(avala) == ROWS
-    found = airflow.return_value(run.dag_id, run.run_id, "upload")
-    found = json.loads(found) if isinstance(found, str) else found
+    found = returned(airflow, run)
     assert (found["items"], found["resumed_parts"], found["unknown_parts"]) == (20, 2, 1)
 
 
@@ -67,6 +73,5 @@ def test_a_cleared_task_goes_on_behind_what_is_stored_once_a_bad_line_is_mended(
     run.finish(airflow, airflow.follow(run.dag_id, run.run_id))
     assert run.state == "success"
     assert [row for row in stored(avala) if row["killed"] >= 100] == rows
-    found = airflow.return_value(run.dag_id, run.run_id, "upload")
-    found = json.loads(found) if isinstance(found, str) else found
+    found = returned(airflow, run)
     assert found["resumed_parts"] > 0
