@@ -27,6 +27,10 @@ class SlicesAdapter(HTTPAdapter):
     """Sends file slices over plain HTTP by the kernel; anything else as ever."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Have plain connections made by a class that knows file slices."""
+        """Have plain connections made by a class that knows file slices.
+
+        :param args: of ``requests``.
+        :param options: of ``requests``.
+        """
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {**self.poolmanager.pool_classes_by_scheme, "http": _Pool}
