@@ -6,7 +6,7 @@ second of one core: msgspec so 1150, msgspec into ``dict[str, Raw]`` 530, orjson
 the standard library 60. Skipped strings are not checked for UTF-8, so the block is decoded before. A block that fails
 is read again line by line with ``json``, which has the last word and better words for what is wrong.
 
-Nothing is kept of a source but the part at hand. A part of a local, uncompressed file is read again when it is sent;
+Nothing is kept of a source but the part at hand. A part of a local, uncompressed file is sent from where it is;
 any other is copied to a temporary file while it is cut.
 """
 
