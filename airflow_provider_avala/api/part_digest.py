@@ -1,9 +1,9 @@
 """A digest of a part's content, bound to the upload and to the part's position in it.
 
 It goes into the part's ``Idempotency-Key`` and into the journal, so every byte passes through it before the part is
-sent, and of a file that was written just now once more while it is sent. AES-GMAC costs a fifth of SHA-256 here, and a quarter of CRC-32, at 128
-bits; ``cryptography`` comes with every Airflow. It tells different contents apart, and guards against no attacker:
-whoever writes the rows can write any.
+sent, and of a file that was written just now once more while it is sent. AES-GMAC costs a fifth of SHA-256 here, and a
+quarter of CRC-32, at 128 bits; ``cryptography`` comes with every Airflow. It tells different contents apart, and guards
+against no attacker: whoever writes the rows can write any.
 """
 
 from __future__ import annotations
