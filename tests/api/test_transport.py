@@ -64,7 +64,7 @@ LASTING = {
 def attempts(avala, client_of, clock, method, fault):
     avala.reset()
     avala.inject(fault, path="/projects/p1/consensus/")
-    client = client_of(avala.base_url, avala.api_key, timeout=0.2)
+    client = client_of(avala.base_url, avala.api_key, timeout=0.6)
     try:
         client.run(method, "/projects/p1/consensus/", json=None if method == "GET" else {})
     except errors.AvalaNotFoundError as error:
