@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import conf
@@ -14,8 +13,6 @@ from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaNotF
 from airflow_provider_avala.kinds import DATASETS
 from airflow_provider_avala.operators.base import AvalaOperator, seconds
 from airflow_provider_avala.operators.polling import poll_until_successful
-from airflow_provider_avala.operators.task_notes import notes_of
-from airflow_provider_avala.operators.task_run import TaskRun
 from airflow_provider_avala.outcomes import (
     ID,
     backstop,
@@ -32,11 +29,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_avala.api.models import Dataset, Resource
-    from airflow_provider_avala.api.upload_journal import JournalStore
-
-_STATE_KEY = "avala_dataset"
-
-log = logging.getLogger(__name__)
+    from airflow_provider_avala.operators.dataset_notes import DatasetNotes
 
 
 class AvalaCreateDatasetOperator(AvalaOperator):
@@ -158,13 +151,13 @@ class AvalaCreateDatasetOperator(AvalaOperator):
                 )
             return self._accepted(found, files)
 
-    def _notes(self, context: Context) -> _Notes:
-        run = TaskRun.of(context, self.retries or 0)
-        store = notes_of(context, run, self.hook.settings, _STATE_KEY)
-        dataset = (self.name, self.slug, self.owner_name, self.organization_uid)
-        return _Notes(run, store, dataset, certain=context.get("task_state_store") is not None)
+    def _notes(self, context: Context) -> DatasetNotes:
+        from airflow_provider_avala.operators.dataset_notes import dataset_notes
 
-    def _create(self, notes: _Notes) -> Dataset:
+        dataset = (self.name, self.slug, self.owner_name, self.organization_uid)
+        return dataset_notes(context, self.hook.settings, self.retries or 0, dataset)
+
+    def _create(self, notes: DatasetNotes) -> Dataset:
         if dataset := self._remembered(notes):
             return dataset
         dataset = self.hook.create_dataset(
@@ -188,7 +181,7 @@ class AvalaCreateDatasetOperator(AvalaOperator):
         notes.update(dataset_id=dataset.id)
         return dataset
 
-    def _remembered(self, notes: _Notes) -> Dataset | None:
+    def _remembered(self, notes: DatasetNotes) -> Dataset | None:
         if not notes.get("dataset_id"):
             return None
         try:
@@ -255,54 +248,3 @@ class AvalaCreateDatasetOperator(AvalaOperator):
     def _user_name(self) -> str:
         me = self.hook.run("GET", "/users/me/")
         return str(me.get("username") or "") if isinstance(me, dict) else ""
-
-
-class _Notes:
-    """What attempts of one task tell each other. A dataset that is made is the last that its run has to say.
-
-    :param run: the run of the task.
-    :param store: where the notes are kept, if anywhere.
-    :param dataset: what is to be made; notes about something else do not count.
-    :param certain: whether the notes reach every attempt, wherever it runs.
-    """
-
-    def __init__(
-        self, run: TaskRun, store: JournalStore | None, dataset: Sequence[str | None], *, certain: bool
-    ) -> None:
-        self._run, self._store, self._certain = run, store, certain
-        found = store.load() if store is not None else None
-        earlier = found if isinstance(found, dict) and found.get("dataset") == [*dataset] else {}
-        if earlier.get("dataset_id") and earlier.get("run") != run.digest:  # cleared since
-            earlier = {}
-        now = {"dataset": [*dataset], "run": run.digest}
-        self._notes: dict[str, Any] = {"scope": run.digest, **earlier, **now}
-
-    def get(self, key: str) -> Any:
-        """See :class:`.Memory`."""
-        return self._notes.get(key)
-
-    def update(self, **notes: Any) -> None:
-        """See :class:`.Memory`."""
-        self._notes.update(notes)
-        if self._store is None:
-            return
-        try:
-            self._store.save(self._notes)
-        except Exception as error:  # whatever keeps it from being kept, the upload itself can go on
-            self._store, self._certain = None, False
-            log.warning("How far the upload has come cannot be noted, a retry may send it again: %s", error)
-
-    @property
-    def scope(self) -> str:
-        """What the upload is known by: the run that began it."""
-        return str(self.get("scope"))
-
-    @property
-    def dataset_may_exist(self) -> bool:
-        """Whether an earlier attempt may have come as far as asking for the dataset."""
-        return bool(self.get("finalizing")) or (not self._certain and self._run.attempt > 1)
-
-    @property
-    def oldest(self) -> datetime | None:
-        """No dataset older than this is one of an earlier attempt's, as far as the notes do not say it."""
-        return None if self._certain or self.get("finalizing") else self._run.oldest

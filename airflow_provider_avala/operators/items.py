@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_avala.api.defaults import DEFAULT_PART_SIZE
 from airflow_provider_avala.operators.base import AvalaOperator
-from airflow_provider_avala.operators.task_notes import notes_of
-from airflow_provider_avala.operators.task_run import TaskRun
 from airflow_provider_avala.outcomes import fatal_errors_end_the_task
 
 if TYPE_CHECKING:
@@ -87,6 +85,9 @@ class AvalaUploadItemsOperator(AvalaOperator):
         :raises AirflowFailException: an error that no retry can mend.
         :raises AvalaUploadError: the upload stopped, and a retry goes on where it did.
         """
+        from airflow_provider_avala.operators.task_notes import notes_of
+        from airflow_provider_avala.operators.task_run import TaskRun
+
         run = TaskRun.of(context, self.retries or 0)
         with fatal_errors_end_the_task():
             summary = self.hook.upload_items(
