@@ -9,8 +9,9 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from airflow_provider_avala.emulator import faults
-from airflow_provider_avala.emulator.seeds import SEED_DATASET_ID
 from scripts.local_airflow import LocalAirflow
 
 from .runs import Run
@@ -23,9 +24,10 @@ DAG_ID = "avala_killed_upload"
 ROWS = [{"killed": number} for number in range(20)]
 
 
-def stored(avala: Emulator) -> list[dict[str, int]]:
-    """The rows of this test."""
-    return [row for row in avala.items(SEED_DATASET_ID) if "killed" in row]
+@pytest.fixture
+def dataset(avala: Emulator) -> str:
+    """A dataset of the test's own, because the other tests count the rows of theirs."""
+    return avala.add_dataset("Killed uploads")
 
 
 def returned(airflow: LocalAirflow, run: Run) -> Any:
@@ -35,43 +37,43 @@ def returned(airflow: LocalAirflow, run: Run) -> Any:
 
 
 def test_the_retry_sends_what_is_missing_and_no_row_is_stored_twice(
-    airflow: LocalAirflow, avala: Emulator, failures: dict[str, Run], tmp_path: Path
+    airflow: LocalAirflow, avala: Emulator, dataset: str, failures: dict[str, Run], tmp_path: Path
 ) -> None:
     file = tmp_path / "items.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     airflow.wait_for_dag(DAG_ID)
-    path = f"/datasets/{SEED_DATASET_ID}/items"
+    path = f"/datasets/{dataset}/items"
     avala.inject(faults.hang_after_commit(), method="POST", path=path, skip=2)
-    run = Run(DAG_ID, airflow.trigger(DAG_ID, {"dataset_id": SEED_DATASET_ID, "source": str(file)}))
-    airflow.wait(lambda: len(stored(avala)) >= 9, 60, "the third part to be stored")
+    run = Run(DAG_ID, airflow.trigger(DAG_ID, {"dataset_id": dataset, "source": str(file)}))
+    airflow.wait(lambda: len(avala.items(dataset)) >= 9, 60, "the third part to be stored")
     port = int(avala.base_url.split(":")[2].split("/")[0])
     os.kill(airflow.wait(lambda: who_talks_to(port, airflow), 10, "the worker to be found"), signal.SIGKILL)
     run.finish(airflow, airflow.follow(run.dag_id, run.run_id))
 
     assert (run.state, run.last("upload")["try_number"]) == ("success", 2)
-    assert stored(avala) == ROWS
+    assert avala.items(dataset) == ROWS
     found = returned(airflow, run)
     assert (found["items"], found["resumed_parts"], found["unknown_parts"]) == (20, 2, 1)
 
 
 def test_a_cleared_task_goes_on_behind_what_is_stored_once_a_bad_line_is_mended(
-    airflow: LocalAirflow, avala: Emulator, failures: dict[str, Run], tmp_path: Path
+    airflow: LocalAirflow, avala: Emulator, dataset: str, failures: dict[str, Run], tmp_path: Path
 ) -> None:
     rows = [{"killed": number} for number in range(100, 120)]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     file = tmp_path / "items.jsonl"
     file.write_text(lines.replace("110}", "110"))
     airflow.wait_for_dag(DAG_ID)
-    run = Run(DAG_ID, airflow.trigger(DAG_ID, {"dataset_id": SEED_DATASET_ID, "source": str(file)}))
+    run = Run(DAG_ID, airflow.trigger(DAG_ID, {"dataset_id": dataset, "source": str(file)}))
     run.finish(airflow, airflow.follow(run.dag_id, run.run_id))
     assert (run.state, run.last("upload")["try_number"]) == ("failed", 1)
-    before = [row for row in stored(avala) if row["killed"] >= 100]
+    before = list(avala.items(dataset))
     assert before == rows[: len(before)] != []
 
     file.write_text(lines)
     airflow.clear(run.dag_id, run.run_id, "upload")
     run.finish(airflow, airflow.follow(run.dag_id, run.run_id))
     assert run.state == "success"
-    assert [row for row in stored(avala) if row["killed"] >= 100] == rows
+    assert list(avala.items(dataset)) == rows
     found = returned(airflow, run)
     assert found["resumed_parts"] > 0
