@@ -1,10 +1,4 @@
-"""JSONL is checked line by line and cut at line ends into parts, while it is read.
-
-A block of lines is checked with ``msgspec``, which is part of every Airflow: it decodes each line into an object
-without fields, so that it checks all of the line and builds nothing. Measured with lines of 230 bytes, in MB for each
-second of one core: msgspec so 1150, msgspec into ``dict[str, Raw]`` 530, orjson (one more dependency) 300, ``json`` of
-the standard library 60. Skipped strings are not checked for UTF-8, so the block is decoded before. A block that fails
-is read again line by line with ``json``, which has the last word and better words for what is wrong.
+"""JSONL is cut at line ends into parts while it is read and checked.
 
 Nothing is kept of a source but the part at hand. A part of a local, uncompressed file is sent from where it is;
 any other is copied to a temporary file while it is cut.
@@ -12,18 +6,15 @@ any other is copied to a temporary file while it is cut.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from io import BytesIO
-from typing import NoReturn, Protocol
-
-import msgspec
+from typing import Protocol
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.api.file_slice import FileSlice, file_slices
+from airflow_provider_avala.api.lines import RULE, check_lines, count_lines, not_utf8, refuse_line
 from airflow_provider_avala.api.part_digest import PartDigest
 from airflow_provider_avala.api.sources import Source, fingerprint
 from airflow_provider_avala.api.spool import SpooledPart
@@ -31,12 +22,11 @@ from airflow_provider_avala.api.spool import SpooledPart
 #: The API takes 100 MB in one request; the frame around the file needs some of it.
 MAX_PART_SIZE = 100_000_000 - 64 * 1024
 
-#: Small enough to stay in a core's own cache from its reading to its digest.
-_CHUNK = 256 * 1024
+#: Small enough to stay in a core's own cache from its reading to its digest, and for memory that is used again: above
+#: 128 KiB the C library asks the system for each block anew, which costs as much as to check the lines.
+_CHUNK = 96 * 1024
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_WHITESPACE = " \t\r\n"
-_RULE = "Write one JSON object a line, in UTF-8"
 
 
 class SourceChangedError(Exception):
@@ -207,7 +197,7 @@ def cut_source(
         wrong or does not fit into a part; the parts before it were given out.
     :raises SpoolError: if a copy of a part cannot be written.
     """
-    check = _checked if validate else _counted
+    check = check_lines if validate else count_lines
     first = number
     with source.opened() as reader:
         draft = _Draft(source, scope, number, 0, 0, spooled=not source.is_local or reader.is_gzip)
@@ -226,16 +216,14 @@ def cut_source(
                         number += 1
                     draft = draft.next(number)
                 else:
-                    _refuse_line(source, draft.lines + 1, too_long(part_size) or "")
+                    refuse_line(source.label, draft.lines + 1, too_long(part_size))
         if draft.is_spooled:
             require_unchanged(source)  # no part of a mixture shall be the last
         if draft.items:
             yield draft.part(reader.position)
             number += 1
     if number == first:
-        raise AvalaConfigurationError(
-            f"source: {source.label} holds no items; {_RULE}, or leave the file out"
-        )
+        raise AvalaConfigurationError(f"source: {source.label} holds no items; {RULE}, or leave the file out")
 
 
 class _Draft:
@@ -263,14 +251,14 @@ class _Draft:
     def begin(self, lines: bytes) -> bytes:
         """Leave out a byte order mark at the beginning of a source."""
         if lines.startswith(_UTF16_BOMS):
-            _refuse_line(self.source, 1, _not_utf8(lines, 0))
+            refuse_line(self.source.label, 1, not_utf8(lines, 0))
         if lines.startswith(_UTF8_BOM):
             self.offset = len(_UTF8_BOM)
             return lines[self.offset :]
         return lines
 
-    def add(self, piece: bytes, check: Callable[[Source, int, bytes], tuple[int, int]]) -> None:
-        lines, items = check(self.source, self.lines, piece)
+    def add(self, piece: bytes, check: Callable[[str, int, bytes], tuple[int, int]]) -> None:
+        lines, items = check(self.source.label, self.lines, piece)
         self.lines += lines
         self.items += items
         self.size += len(piece)
@@ -308,20 +296,13 @@ def _whole_lines(read: Callable[[int], bytes], limit: int) -> Iterator[bytes]:
     rest = b""
     # A long line is read by ever larger blocks, or to put them together would take the square of its length.
     while block := read(max(_CHUNK, min(len(rest), limit + 1 - len(rest)))):
-        end = block.rfind(b"\n") + 1
-        if not end:
-            rest += block
-            if len(rest) > limit:
-                break
-            continue
-        first = block.index(b"\n") + 1 if rest else 0
-        if (
-            rest
-        ):  # by itself, because to join it with the whole block costs three times as much as to read that
-            yield rest + block[:first]
-        rest, block = block[end:], block[first:end]
-        if block:
-            yield block
+        rest += block
+        end = rest.rfind(b"\n", len(rest) - len(block)) + 1
+        if end:
+            yield rest[:end]
+            rest = rest[end:]
+        elif len(rest) > limit:
+            break
     if rest:
         yield rest
 
@@ -333,82 +314,3 @@ def too_long(limit: int) -> str:
     """
     remedy = f"raise part_size (at most {MAX_PART_SIZE})" if limit < MAX_PART_SIZE else "make it smaller"
     return f"it is longer than the {limit} bytes of a part; {remedy}"
-
-
-def _counted(source: Source, before: int, lines: bytes) -> tuple[int, int]:
-    """Count lines and items."""
-    blank = list(
-        map(bytes.isspace, BytesIO(lines))
-    )  # an iteration in C, of an object that is nothing but references
-    return len(blank), len(blank) - sum(blank)
-
-
-def _checked(source: Source, before: int, lines: bytes) -> tuple[int, int]:
-    """Check whole lines, and count lines and items."""
-    try:
-        for start in range(0, len(lines), _CHUNK) if not lines.isascii() else ():
-            _require_utf8(lines, start)
-        last = deque(enumerate(map(_decode, BytesIO(lines)), start=1), maxlen=1)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _checked_one_by_one(source, before, lines)
-    return last[0][0], last[0][0]
-
-
-def _require_utf8(lines: bytes, start: int) -> None:
-    # In slices, because a line may be as long as a part; they begin and end at the beginning of a character.
-    end = start + _CHUNK
-    while start and start < len(lines) and lines[start] & 0xC0 == 0x80:
-        start += 1
-    while end < len(lines) and lines[end] & 0xC0 == 0x80:
-        end += 1
-    lines[start:end].decode()
-
-
-def _checked_one_by_one(source: Source, before: int, lines: bytes) -> tuple[int, int]:
-    number = items = 0
-    for number, line in enumerate(BytesIO(lines), start=1):
-        if line.isspace():
-            continue
-        items += 1
-        if problem := _problem_of(line):
-            document = before + number == 1 and (line.lstrip()[:1] == b"[" or line.strip() == b"{")
-            hint = "; the file looks like one JSON document instead of JSONL" if document else ""
-            _refuse_line(source, before + number, problem + hint)
-    return number, items
-
-
-def _refuse_line(source: Source, number: int, problem: str) -> NoReturn:
-    raise AvalaConfigurationError(f"source: line {number} of {source.label}: {problem}. {_RULE}")
-
-
-class _AnyObject(msgspec.Struct, gc=False):
-    """A JSON object whose content is read, and not kept."""
-
-
-_decode = msgspec.json.Decoder(_AnyObject).decode
-
-
-def _not_utf8(line: bytes, position: int) -> str:
-    return f"byte 0x{line[position]:02x} at position {position + 1} is not UTF-8"
-
-
-def _problem_of(line: bytes) -> str | None:
-    try:
-        text = line.decode().strip(_WHITESPACE)
-        value, end = _decoder.raw_decode(text)  # half the time of decode()
-    except UnicodeDecodeError as error:
-        return _not_utf8(line, error.start)
-    except json.JSONDecodeError as error:
-        return f"not JSON: {error.msg} at column {error.colno}"
-    except (ValueError, RecursionError) as error:
-        return f"not usable JSON: {error}"
-    if end < len(text):
-        return f"not JSON: something follows the value that ends at column {end}"
-    return None if isinstance(value, dict) else f"expected a JSON object, got a {type(value).__name__}"
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
