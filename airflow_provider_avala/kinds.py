@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_avala.hooks.avala import AvalaHook
@@ -22,23 +21,20 @@ if TYPE_CHECKING:
             """Read it."""
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind:  # no dataclass: that would take a thirtieth of what DAG files pay for all of this package
     """A kind of resource that gets ready some time after it was created.
 
-    :param name: its name, for messages; with ``_id`` behind it, the name of the arguments that hold an id.
+    :param name: its name, for messages.
     :param ask: reads one.
     :param pages: reads the list, newest first, a page at a time.
+    :ivar id_field: the name of the arguments that hold an id.
     """
 
-    name: str
-    ask: Ask
-    pages: Callable[[AvalaHook], Iterator[Sequence[Resource]]]
-
-    @property
-    def id_field(self) -> str:
-        """The name of the arguments that hold an id."""
-        return f"{self.name}_id"
+    def __init__(
+        self, name: str, ask: Ask, pages: Callable[[AvalaHook], Iterator[Sequence[Resource]]]
+    ) -> None:
+        self.name, self.ask, self.pages = name, ask, pages
+        self.id_field = f"{name}_id"
 
 
 EXPORTS = Kind("export", AvalaHook.poll_export, AvalaHook.poll_exports)

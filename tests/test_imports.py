@@ -58,12 +58,11 @@ def loaded_by(statement: str, after: str = "pass") -> set[str]:
 NAMED = [
     f"airflow_provider_avala.{kind}.avala" for kind in ("operators", "sensors", "triggers", "hooks", "assets")
 ]
-LIGHT = {"api", "api.defaults", "api.errors", "api.remedies", "api.secrets", "api.storable", "api.targets"}
+LIGHT = {"api", "api.defaults", "api.errors", "api.remedies", "api.secrets", "api.targets"}
 #: Airflow's own thin layers, which come with the first provider of any kind.
 AIRFLOWS_OWN = (
     "airflow.providers.common",
     "airflow.sdk.bases.operatorlink",
-    "airflow.sdk.observability.stats",
 )
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowConfigException, BaseHook, Stats, conf, mask_secret
+from airflow.providers.common.compat.sdk import AirflowConfigException, BaseHook, conf, mask_secret
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaError
 from airflow_provider_avala.api.secrets import without_signed_urls
@@ -73,6 +73,8 @@ class AvalaHook(BaseHook):
 
         :raises AvalaConfigurationError: naming the connection's field that cannot be used.
         """
+        from airflow.providers.common.compat.sdk import Stats
+
         from airflow_provider_avala.api.client import AvalaClient
 
         return AvalaClient(self.settings, count=lambda event: Stats.incr(f"avala.{event}"))

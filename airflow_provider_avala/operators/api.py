@@ -9,7 +9,6 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.api.secrets import without_signatures
-from airflow_provider_avala.api.storable import storable
 from airflow_provider_avala.operators.base import AvalaOperator
 from airflow_provider_avala.outcomes import fatal_errors_end_the_task
 
@@ -97,6 +96,8 @@ class AvalaApiOperator(AvalaOperator, metaclass=_OwnParams):
 
         :raises AirflowFailException: an error that no retry can mend.
         """
+        from airflow_provider_avala.api.storable import storable
+
         with fatal_errors_end_the_task():
             if self.paginate:
                 answer: Any = list(self.hook.paginate(self.endpoint, params=self.query))

@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaNotFoundError
 from airflow_provider_avala.kinds import DATASETS
 from airflow_provider_avala.operators.base import AvalaOperator, seconds
-from airflow_provider_avala.operators.polling import poll_until_successful
 from airflow_provider_avala.outcomes import (
     ID,
     backstop,
@@ -128,6 +127,8 @@ class AvalaCreateDatasetOperator(AvalaOperator):
         :raises AirflowFailException: an error that no retry can mend.
         :raises AvalaError: an error that a retry may mend.
         """
+        from airflow_provider_avala.operators.polling import poll_until_successful
+
         with fatal_errors_end_the_task():
             notes = self._notes(context)
             dataset = self._create(notes)

@@ -18,7 +18,6 @@ from airflow_provider_avala.api.errors import (
 )
 from airflow_provider_avala.kinds import EXPORTS
 from airflow_provider_avala.operators.base import AvalaOperator, seconds
-from airflow_provider_avala.operators.polling import poll_until_successful
 from airflow_provider_avala.outcomes import (
     ID,
     backstop,
@@ -118,6 +117,8 @@ class AvalaCreateExportOperator(AvalaOperator):
         return self._create_and_wait(context, deadline or told or time.time() + self.timeout)
 
     def _create_and_wait(self, context: Context, deadline: float) -> str:
+        from airflow_provider_avala.operators.polling import poll_until_successful
+
         with fatal_errors_end_the_task():
             if not self.wait_for_completion or self.deferrable:
                 export = self._create(context, deadline)
