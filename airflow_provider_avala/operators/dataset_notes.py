@@ -37,12 +37,13 @@ def dataset_notes(
 
 
 class DatasetNotes:
-    """What attempts of one task tell each other. A dataset that is made is the last that its run has to say.
+    """What attempts of one task tell each other, also across a clear.
 
     :param run: the run of the task.
     :param store: where the notes are kept, if anywhere.
     :param dataset: what is to be made; notes about something else do not count.
     :param certain: whether the notes reach every attempt, wherever it runs.
+    :ivar made_before_clear: whether the dataset that is noted was made before the task was cleared.
     """
 
     def __init__(
@@ -51,10 +52,10 @@ class DatasetNotes:
         self._run, self._store, self._certain = run, store, certain
         found = store.load() if store is not None else None
         earlier = found if isinstance(found, dict) and found.get("dataset") == [*dataset] else {}
-        if earlier.get("dataset_id") and earlier.get("run") != run.digest:  # cleared since
-            earlier = {}
-        now = {"dataset": [*dataset], "run": run.digest}
-        self._notes: dict[str, Any] = {"scope": run.digest, **earlier, **now}
+        self._new = {"dataset": [*dataset], "run": run.digest, "scope": run.digest}
+        self._notes: dict[str, Any] = {**self._new, **earlier}
+        self.made_before_clear = bool(self.get("dataset_id")) and self.get("run") != run.digest
+        self._notes["run"] = run.digest
 
     def get(self, key: str) -> Any:
         """See :class:`.Memory`."""
@@ -70,6 +71,21 @@ class DatasetNotes:
         except Exception as error:  # whatever keeps it from being kept, the upload itself can go on
             self._store, self._certain = None, False
             log.warning("How far the upload has come cannot be noted, a retry may send it again: %s", error)
+
+    def begin_anew(self) -> None:
+        """Forget what was noted, and write nothing yet."""
+        self._notes, self.made_before_clear = dict(self._new), False
+
+    def are_about(self, source: Any) -> bool:
+        """Whether the files that were sent are those that a source names now.
+
+        :param source: see :func:`.find_files`.
+        :raises AvalaConfigurationError: if they cannot be found.
+        """
+        from airflow_provider_avala.api.ledger import manifest_of
+        from airflow_provider_avala.api.managed_files import find_files
+
+        return bool(self.get("manifest") == manifest_of(find_files(source)))
 
     @property
     def scope(self) -> str:

@@ -35,10 +35,10 @@ class AvalaCreateDatasetOperator(AvalaOperator):
     """Uploads files and makes a dataset of them, exactly once for each run of the task; returns its uid.
 
     Before anything is sent, the files are found, their places in the dataset compared, and the storage quota is asked
-    for. A retry goes on where the attempt before it stopped: it sends only the files that Avala does not have, and
-    finds the dataset if it was made already. So does a cleared task, as long as no dataset was made; after that it
-    begins anew, and because names are unique, that dataset has to be deleted or renamed first. What is stored is noted
-    in Airflow's task state where there is such (3.3 and later), else in a file, for retries on the same host.
+    for. A retry, or a cleared task, goes on where the attempt before it stopped: it sends only the files that Avala
+    does not have, and finds the dataset if it was made already. A cleared task whose dataset was deleted makes a new
+    one; one whose files have changed says that the name is taken, because names are unique. What is stored is noted in
+    Airflow's task state where there is such (3.3 and later), else in a file, for retries on the same host.
 
     :param name: name of the dataset (templated).
     :param slug: its name in URLs (templated).
@@ -183,12 +183,20 @@ class AvalaCreateDatasetOperator(AvalaOperator):
         return dataset
 
     def _remembered(self, notes: DatasetNotes) -> Dataset | None:
+        """The dataset that an earlier attempt has made, if it is there, and what a cleared task would make again."""
         if not notes.get("dataset_id"):
             return None
         try:
-            return self.hook.client.get_dataset(str(notes.get("dataset_id")))
+            dataset = self.hook.client.get_dataset(str(notes.get("dataset_id")))
         except AvalaNotFoundError:
-            return None
+            dataset = None
+        if not notes.made_before_clear:
+            return dataset
+        if dataset and notes.are_about(self.source):
+            notes.update(dataset_id=dataset.id)
+            return dataset
+        notes.begin_anew()
+        return None
 
     def _wait_in_triggerer(self, dataset_id: str, deadline: float, files: int | None) -> NoReturn:
         returns = ID if not self.require_healthy and nothing_remains(self) else ""

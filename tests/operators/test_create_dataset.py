@@ -207,17 +207,64 @@ def test_a_retry_does_not_take_a_dataset_that_its_run_has_not_made(
     assert ready.requests_to("POST") == []
 
 
-def test_a_cleared_task_has_a_batch_of_its_own_and_says_that_the_dataset_is_there(
-    folder: Path, ready: Emulator
+CLEARED = {"tries": 2, "max_tries": 4}
+
+
+@stores
+@waiting
+def test_a_cleared_task_whose_wait_failed_waits_on(
+    arguments: dict[str, Any], with_store: bool, folder: Path, ready: Emulator
 ) -> None:
+    ready.dataset_seconds = 1000
+    store = StateStore() if with_store else None
+    with pytest.raises((AvalaTimeoutError, AirflowException), match=r"was not finished|finished within"):
+        run(operator(folder, timeout=0.2, **arguments), store=store)
+    ready.advance(1000)
+    ready.clear_requests()
+    assert [run(operator(folder, **arguments), store=store, **CLEARED)] == made(ready)
+    assert ready.requests_to("POST") == []
+
+
+def test_a_task_that_is_cleared_twice_still_finds_its_dataset(folder: Path, ready: Emulator) -> None:
     store = StateStore()
     first = run(operator(folder), store=store)
+    assert run(operator(folder), store=store, **CLEARED) == first
+    assert run(operator(folder), store=store, tries=3, max_tries=5) == first
+    assert made(ready) == [first]
+
+
+@stores
+def test_a_cleared_task_whose_files_have_changed_says_that_the_dataset_is_there(
+    with_store: bool, folder: Path, ready: Emulator
+) -> None:
+    store = StateStore() if with_store else None
+    first = run(operator(folder), store=store)
+    (folder / "one-more.jpg").write_bytes(b"more")
     with pytest.raises(AirflowFailException, match=f"dataset {first} has them already"):
-        run(operator(folder), store=store, tries=2, max_tries=4)
+        run(operator(folder), store=store, **CLEARED)
+    assert made(ready) == [first]
+
+
+@stores
+def test_a_cleared_task_whose_dataset_is_gone_makes_it_again_by_a_batch_of_its_own(
+    with_store: bool, folder: Path, ready: Emulator
+) -> None:
+    store = StateStore() if with_store else None
+    run(operator(folder), store=store)
+    old = batches(ready)
+    ready.reset()
+    assert [run(operator(folder), store=store, **CLEARED)] == made(ready)
+    assert len(ready.files) == 4
+    assert old
+    assert not batches(ready) & old
+
+
+def test_a_cleared_task_of_another_name_has_a_batch_of_its_own(folder: Path, ready: Emulator) -> None:
+    store = StateStore()
+    first = run(operator(folder), store=store)
     old = batches(ready)
     ready.clear_requests()
-    second = run(operator(folder, name="Cars 2", slug="cars-2"), store=store, tries=2, max_tries=4)
-    assert second != first
+    assert run(operator(folder, name="Cars 2", slug="cars-2"), store=store, **CLEARED) != first
     assert not batches(ready) & old
 
 
