@@ -26,7 +26,13 @@ except ImportError:  # Airflow 2
 DAGS = Path(__file__).parents[1] / "dags"
 POOLS = Path(airflow_provider_avala.__file__).with_name("pools.json")
 #: A DAG that is started by events needs AssetWatcher, and so Airflow 3.
-EVERYWHERE = {"avala_quickstart", "avala_scheduled_export", "avala_many_exports", "avala_after_export"}
+EVERYWHERE = {
+    "avala_quickstart",
+    "avala_scheduled_export",
+    "avala_many_exports",
+    "avala_after_export",
+    "avala_new_dataset",
+}
 EXPECTED = EVERYWHERE | ({"avala_on_export"} if find_spec("airflow.sdk") else set())
 
 
@@ -119,6 +125,18 @@ def test_the_scheduled_export_puts_the_file_of_the_day_into_the_storage(bench: B
     bench.run("dags", "test", "avala_scheduled_export", "2026-11-20")
     assert bench.files() == ["daily/2026-11-20.zip"]
     assert [export["projects"] for export in bench.avala.exports] == [[SEED_PROJECT_ID]]
+
+
+def test_the_pictures_of_a_day_become_a_dataset(bench: Bench) -> None:
+    bench.avala.dataset_seconds = 0.0
+    bench.run("dags", "test", "avala_new_dataset", "2026-11-20")
+    made = bench.avala.datasets[-1]
+    assert (made["name"], made["slug"], made["item_count"]) == ("Camera, 2026-11-20", "camera-2026-11-20", 3)
+    assert sorted(key.rsplit("/", 1)[-1] for key in bench.avala.files) == [
+        "front.png",
+        "left.png",
+        "right.png",
+    ]
 
 
 def test_all_projects_of_an_account_are_exported_each_once(bench: Bench) -> None:
