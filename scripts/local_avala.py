@@ -38,6 +38,19 @@ class LocalAvala:
         with opener.open(f"{origin}/__emulator__/{name}", timeout=10) as response:
             return json.load(response)
 
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the API with the key.
+
+        :param path: below the base URL
+        """
+        request = urllib.request.Request(self.base_url + path, method=method)  # noqa: S310
+        request.add_header("X-Avala-Api-Key", self.api_key)
+        request.add_header("Content-Type", "application/json")
+        request.data = None if body is None else json.dumps(body).encode()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=10) as response:
+            return json.load(response)
+
 
 def start_avala(
     folder: Path, *, env: Mapping[str, str], port: int = 0, export_seconds: float = 6.0

@@ -10,12 +10,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_provider_avala.emulator.seeds import SEED_PROJECT_ID
 from scripts.airflow_ui import Airflow3UI, AirflowUI, airflow_ui
 from scripts.chromium import chromium
 from scripts.console import say, step
 from scripts.demo import ROOT, report
 from scripts.local_airflow import LocalAirflow
-from scripts.local_avala import start_avala
+from scripts.local_avala import LocalAvala, start_avala
 from scripts.processes import LocalError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 IMAGES = ROOT / "docs" / "images"
 FORM: ViewportSize = {"width": 1000, "height": 800}
 LONG_FORM: ViewportSize = {"width": 1000, "height": 2200}
+PAGE: ViewportSize = {"width": 1200, "height": 760}
 GRAPH: ViewportSize = {"width": 1500, "height": 640}
 
 
@@ -38,7 +40,10 @@ def main() -> int:
                 connection = {"AIRFLOW_CONN_AVALA_DEFAULT": json.dumps(avala.connection)}
                 airflow = LocalAirflow(folder / "airflow", dags_folder=ROOT / "dags", env=connection)
                 with airflow, chromium() as browser:
-                    take(airflow_ui(browser.new_page(viewport=FORM), airflow), airflow)
+                    ui = airflow_ui(browser.new_page(viewport=FORM), airflow)
+                    take(ui, airflow)
+                    if isinstance(ui, Airflow3UI):
+                        take_on_call_page(ui, avala)
             finally:
                 avala.process.stop()
         except (LocalError, OSError) as error:
@@ -76,6 +81,17 @@ def take(ui: AirflowUI, airflow: LocalAirflow) -> None:
     )
     area: FloatRect = {"x": left - 16, "y": top - 16, "width": right - left + 32, "height": bottom - top + 32}
     save(ui.page, "quickstart-graph", area=area)
+
+
+def take_on_call_page(ui: Airflow3UI, avala: LocalAvala) -> None:
+    """Take the page for whoever is on call, with exports of both kinds on it."""
+    ui.page.set_viewport_size(PAGE)
+    for name in ("nightly", "weekly", "before the release"):
+        avala.call("POST", "/exports/", {"name": name, "project": SEED_PROJECT_ID})
+    ui.page.goto(f"{ui.url}/plugin/avala")
+    inside = ui.page.frame_locator("iframe")
+    inside.get_by_text("before the release").first.wait_for()
+    save(ui.page, "on-call", "iframe")
 
 
 def save(page: Page, name: str, part: str = "", *, area: FloatRect | None = None) -> None:
