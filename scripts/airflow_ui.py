@@ -215,7 +215,7 @@ class Airflow2UI(AirflowUI):
         said = answer.value.json()
         alert = self.page.locator(
             ".alert-success"
-        )  # this UI shows failures in green, too: the words must tell
+        )  # this UI gives failures that class, too: the words must tell
         self.expect(alert).to_have_text(said["message"])
         self.save()
         return bool(said["status"]), str(said["message"])
