@@ -201,7 +201,8 @@ def cut_source(
     first = number
     with source.opened() as reader:
         draft = _Draft(source, scope, number, 0, 0, spooled=not source.is_local or reader.is_gzip)
-        for lines in _whole_lines(reader.read, part_size):
+        # A line that just fits may have the mark before it.
+        for lines in _whole_lines(reader.read, part_size + len(_UTF8_BOM)):
             if draft.is_first:
                 lines = draft.begin(lines)
             while lines:

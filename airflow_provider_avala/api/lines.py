@@ -131,4 +131,5 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+# Nobody needs the numbers, and int() refuses those of thousands of digits.
+_decoder = json.JSONDecoder(parse_int=len, parse_constant=_refuse_constant)

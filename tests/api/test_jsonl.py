@@ -123,10 +123,27 @@ def test_deep_nesting_is_refused_not_fatal(file):
         split(file(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), part_size=1_000_000)
 
 
+@pytest.mark.parametrize("beside", [b"", b"\n"], ids=["alone", "beside a blank line"])
+def test_a_number_may_have_any_length(file, beside):
+    data = b'{"a":%s}\n' % (b"1" * 5000) + beside
+
+    assert content(split(file(data), 10_000)) == [data]
+
+
 def test_a_line_that_just_fits_is_a_part(file):
     line = b'{"a":"' + b"x" * 100 + b'"}\n'
 
     assert content(split(file(line * 2), part_size=len(line))) == [line, line]
+
+
+@pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize("part_size", [4 * 96 * 1024 - 1, 300_000, 200_000])
+def test_a_line_that_just_fits_may_follow_a_byte_order_mark(file, part_size, validate):
+    first = b'{"a":"' + b"x" * (part_size - 9) + b'"}\n'
+    data = first + b'{"b":1}\n' * 1000
+
+    pieces = content(split(file(b"\xef\xbb\xbf" + data), part_size, validate=validate))
+    assert (len(pieces[0]), b"".join(pieces)) == (part_size, data)
 
 
 @pytest.mark.parametrize("data", [b"", b"\n \n", b"\xef\xbb\xbf"])
