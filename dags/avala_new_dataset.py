@@ -40,7 +40,9 @@ def avala_new_dataset() -> None:
         folder = FOLDER / day
         folder.mkdir(parents=True, exist_ok=True)
         for side in ("front", "left", "right"):
-            (folder / f"{side}.png").write_bytes(base64.b64decode(PICTURE))
+            picture = folder / f"{side}.png"
+            if not picture.exists():  # written again, it would be another file to a run that is cleared
+                picture.write_bytes(base64.b64decode(PICTURE))
         return str(folder)
 
     # Names and slugs are unique, so the day is in them. A retry sends only what Avala does not have, and finds the

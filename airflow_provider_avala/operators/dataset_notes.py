@@ -73,8 +73,12 @@ class DatasetNotes:
             log.warning("How far the upload has come cannot be noted, a retry may send it again: %s", error)
 
     def begin_anew(self) -> None:
-        """Forget what was noted, and write nothing yet."""
-        self._notes, self.made_before_clear = dict(self._new), False
+        """Forget the dataset that is noted, and its files, which may be gone with it; write nothing yet."""
+        # Another scope, or the sessions of the old upload would pass for complete.
+        self._new["scope"] = f"{self._run.digest}-{self.get('dataset_id')}"
+        # A dataset of this very run may only not be seen yet by its id: then it is found by its name.
+        kept = {} if self.made_before_clear else {"finalizing": self.get("finalizing")}
+        self._notes, self.made_before_clear = {**self._new, **kept}, False
 
     def are_about(self, source: Any) -> bool:
         """Whether the files that were sent are those that a source names now.

@@ -189,14 +189,23 @@ class AvalaCreateDatasetOperator(AvalaOperator):
         try:
             dataset = self.hook.client.get_dataset(str(notes.get("dataset_id")))
         except AvalaNotFoundError:
-            dataset = None
-        if not notes.made_before_clear:
-            return dataset
-        if dataset and notes.are_about(self.source):
+            notes.begin_anew()
+            return None
+        if notes.made_before_clear:
+            if not notes.are_about(self.source):
+                self._require_renamed(dataset)
+                notes.begin_anew()
+                return None
             notes.update(dataset_id=dataset.id)
-            return dataset
-        notes.begin_anew()
-        return None
+        return dataset
+
+    def _require_renamed(self, dataset: Dataset) -> None:
+        # Said here, where what is noted of the dataset stays as it is: the files may become again what they were.
+        if (dataset.name.strip(), dataset.slug) == (self.name.strip(), self.slug):
+            raise AvalaConfigurationError(
+                f"name, slug: dataset {dataset.id} has them already; it was made of other files before the task was"
+                " cleared. Delete or rename it, or choose others. Nothing was sent"
+            )
 
     def _wait_in_triggerer(self, dataset_id: str, deadline: float, files: int | None) -> NoReturn:
         returns = ID if not self.require_healthy and nothing_remains(self) else ""
