@@ -14,6 +14,7 @@ from typing import Protocol
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
 from airflow_provider_avala.api.file_slice import FileSlice, file_slices
+from airflow_provider_avala.api.line_readers import LineReader
 from airflow_provider_avala.api.lines import RULE, check_lines, count_lines, not_utf8, refuse_line
 from airflow_provider_avala.api.part_digest import PartDigest
 from airflow_provider_avala.api.sources import Source, fingerprint
@@ -22,9 +23,6 @@ from airflow_provider_avala.api.spool import SpooledPart
 #: The API takes 100 MB in one request; the frame around the file needs some of it.
 MAX_PART_SIZE = 100_000_000 - 64 * 1024
 
-#: Small enough to stay in a core's own cache from its reading to its digest, and for memory that is used again: above
-#: 128 KiB the C library asks the system for each block anew, and reading and checking took a quarter longer.
-_CHUNK = 96 * 1024
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -200,24 +198,18 @@ def cut_source(
     check = check_lines if validate else count_lines
     first = number
     with source.opened() as reader:
-        draft = _Draft(source, scope, number, 0, 0, spooled=not source.is_local or reader.is_gzip)
-        # A line that just fits may have the mark before it.
-        for lines in _whole_lines(reader.read, part_size + len(_UTF8_BOM)):
-            if draft.is_first:
-                lines = draft.begin(lines)
-            while lines:
-                room = part_size - draft.size
-                piece = lines if len(lines) <= room else lines[: lines.rfind(b"\n", 0, room) + 1]
-                if piece:
-                    draft.add(piece, check)
-                    lines = lines[len(piece) :] if len(piece) < len(lines) else b""
-                elif draft.size:
-                    if draft.items:
-                        yield draft.part(reader.position)
-                        number += 1
-                    draft = draft.next(number)
-                else:
-                    refuse_line(source.label, draft.lines + 1, too_long(part_size))
+        begin = _skip_mark(source, reader.lines)
+        draft = _Draft(source, scope, number, begin, 0, spooled=not source.is_local or reader.is_gzip)
+        while (lines := reader.lines.take(part_size - draft.size)) is not None:
+            if lines:
+                draft.add(lines, check)
+                continue
+            if not draft.size:
+                refuse_line(source.label, draft.lines + 1, too_long(part_size))
+            if draft.items:
+                yield draft.part(reader.position)
+                number += 1
+            draft = draft.next(number)
         if draft.is_spooled:
             require_unchanged(source)  # no part of a mixture shall be the last
         if draft.items:
@@ -245,27 +237,14 @@ class _Draft:
     def is_spooled(self) -> bool:
         return self._spooled is not None
 
-    @property
-    def is_first(self) -> bool:
-        return not self.offset and not self.size
-
-    def begin(self, lines: bytes) -> bytes:
-        """Leave out a byte order mark at the beginning of a source."""
-        if lines.startswith(_UTF16_BOMS):
-            refuse_line(self.source.label, 1, not_utf8(lines, 0))
-        if lines.startswith(_UTF8_BOM):
-            self.offset = len(_UTF8_BOM)
-            return lines[self.offset :]
-        return lines
-
-    def add(self, piece: bytes, check: Callable[[str, int, bytes], tuple[int, int]]) -> None:
-        lines, items = check(self.source.label, self.lines, piece)
-        self.lines += lines
+    def add(self, lines: bytes, check: Callable[[str, int, bytes], tuple[int, int]]) -> None:
+        count, items = check(self.source.label, self.lines, lines)
+        self.lines += count
         self.items += items
-        self.size += len(piece)
-        self._digest.update(piece)
+        self.size += len(lines)
+        self._digest.update(lines)
         if self._spooled:
-            self._spooled.write(piece)
+            self._spooled.write(lines)
 
     def part(self, position: Callable[[int], int]) -> Part:
         before, self._position = self._position, position(self.offset + self.size)
@@ -292,20 +271,15 @@ class _Draft:
         return following
 
 
-def _whole_lines(read: Callable[[int], bytes], limit: int) -> Iterator[bytes]:
-    """Read blocks of whole lines, ended by line feeds only; a line over the limit is given out unfinished."""
-    rest = b""
-    # A long line is read by ever larger blocks, or to put them together would take the square of its length.
-    while block := read(max(_CHUNK, min(len(rest), limit + 1 - len(rest)))):
-        rest += block
-        end = rest.rfind(b"\n", len(rest) - len(block)) + 1
-        if end:
-            yield rest[:end]
-            rest = rest[end:]
-        elif len(rest) > limit:
-            break
-    if rest:
-        yield rest
+def _skip_mark(source: Source, lines: LineReader) -> int:
+    """Leave out a byte order mark at the beginning of a source, and return its length."""
+    head = lines.peek(len(_UTF8_BOM))
+    if head.startswith(_UTF16_BOMS):
+        refuse_line(source.label, 1, not_utf8(head, 0))
+    if head != _UTF8_BOM:
+        return 0
+    lines.skip(len(head))
+    return len(head)
 
 
 def too_long(limit: int) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol, TypeGuard
 
 from airflow_provider_avala.api.errors import AvalaConfigurationError
+from airflow_provider_avala.api.line_readers import FileLines, LineReader, StreamLines
 from airflow_provider_avala.api.secrets import without_signed_urls
 
 #: What files are taken from a directory.
@@ -92,7 +93,7 @@ class Source:
             with _open(self.path) as handle:
                 is_gzip = handle.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
                 handle.seek(0)
-                yield Reader(gzip.GzipFile(fileobj=handle) if is_gzip else handle, handle, is_gzip)
+                yield Reader(self._lines(handle, is_gzip), handle, is_gzip)
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise AvalaConfigurationError(
                 f"source: {self.label} is a damaged gzip file: {error}; compress it anew, or copy it again"
@@ -100,31 +101,28 @@ class Source:
         except OSError as error:
             _refuse(self.label, self.path, error)
 
+    def _lines(self, handle: IO[bytes], is_gzip: bool) -> LineReader:
+        if is_gzip:
+            return StreamLines(gzip.GzipFile(fileobj=handle).read)
+        return FileLines(handle.fileno()) if self.is_local else StreamLines(handle.read)
+
 
 @dataclass(frozen=True)
 class Reader:
     """An open source.
 
-    :param handle: gives the bytes of the lines.
+    :param lines: gives its lines.
     :param raw: the file itself.
     :param is_gzip: whether it is compressed.
     """
 
-    handle: Any
-    raw: Any
+    lines: LineReader
+    raw: IO[bytes]
     is_gzip: bool
-
-    def read(self, size: int) -> bytes:
-        """Read at most so many bytes; none at the end.
-
-        :param size: how many.
-        """
-        data: bytes = self.handle.read(size)
-        return data
 
     def position(self, plain: int) -> int:
         """How much of the file as it lies there was used for the first ``plain`` bytes of its content."""
-        return int(self.raw.tell()) if self.is_gzip else plain
+        return self.raw.tell() if self.is_gzip else plain
 
 
 def _open(path: Openable) -> IO[bytes]:
