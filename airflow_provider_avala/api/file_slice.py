@@ -10,6 +10,9 @@ from collections.abc import Iterator
 
 #: At most so much is sent by one call of the kernel: in between, an upload can be stopped.
 SLICE = 8 * 1024 * 1024
+#: What may wait in a connection's buffer. Left to itself, the buffer grows to megabytes, which leave the processor's
+#: caches before the other side takes them. This is for plain HTTP only: within a machine, or between neighbours.
+_WAITING = 256 * 1024
 #: At most so much is read by one call where it has to pass through this process.
 _BLOCK = 256 * 1024
 #: What a file system answers whose files the kernel cannot send by itself.
@@ -54,6 +57,7 @@ class FileSlice:
         seconds, fraction = divmod(timeout or 0.0, 1)
         limit = struct.pack("@ll", int(seconds), int(fraction * 1e6))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WAITING)
         connection.settimeout(None)
         sent = 0
         try:

@@ -62,7 +62,8 @@ class FileLines:
         while not (whole := self._whole_lines(size)):
             if size == most:
                 return b""
-            size = min(2 * size, most)  # to look at a long line byte by byte would take the square of its length
+            # A long line is looked at by ever larger steps: small ones would take the square of its length.
+            size = min(2 * size, most)
         lines = self.peek(whole)
         self._at += len(lines)
         return lines or None

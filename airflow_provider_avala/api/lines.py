@@ -24,8 +24,8 @@ from airflow_provider_avala.api.errors import AvalaConfigurationError
 RULE = "Write one JSON object a line, in UTF-8"
 
 _WHITESPACE = " \t\r\n"
-#: Decoded at once: small enough for memory that is used again, whatever the characters. Above 128 KiB the C library asks
-#: the system for each block anew, which takes five times as long.
+#: Decoded at once: small enough for memory that is used again, whatever the characters. Above 128 KiB the C library
+#: asks the system for each block anew, which takes five times as long.
 _UTF8_CHUNK = 32 * 1024
 
 

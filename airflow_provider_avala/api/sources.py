@@ -101,7 +101,7 @@ class Source:
         except OSError as error:
             _refuse(self.label, self.path, error)
 
-    def _lines(self, handle: IO[bytes], is_gzip: bool) -> LineReader:
+    def _lines(self, handle: Any, is_gzip: bool) -> LineReader:
         if is_gzip:
             return StreamLines(gzip.GzipFile(fileobj=handle).read)
         return FileLines(handle.fileno()) if self.is_local else StreamLines(handle.read)
