@@ -50,7 +50,7 @@ class FileLines:
 
     def peek(self, size: int) -> bytes:
         """See :class:`LineReader`."""
-        return os.pread(self._descriptor, size, self._at)
+        return self._read(0, size)
 
     def skip(self, size: int) -> None:
         """See :class:`LineReader`."""
@@ -74,13 +74,23 @@ class FileLines:
         while end:
             begin = max(0, end - window)
             # One byte more tells whether the file goes on, in which case the last line may, too.
-            found = os.pread(self._descriptor, end - begin + 1, self._at + begin)
+            found = self._read(begin, end - begin + 1)
             if end == size and len(found) <= end - begin:
                 return size
             if length := found.rfind(b"\n", 0, end - begin) + 1:
                 return begin + length
             end, window = begin, _BLOCK
         return 0
+
+    def _read(self, ahead: int, size: int) -> bytes:
+        """Read all of it, or up to the end: some file systems give less than that at a time."""
+        begin = self._at + ahead
+        found = os.pread(self._descriptor, size, begin)
+        while len(found) < size and (
+            more := os.pread(self._descriptor, size - len(found), begin + len(found))
+        ):
+            found += more
+        return found
 
 
 class StreamLines:
@@ -104,13 +114,15 @@ class StreamLines:
 
     def take(self, most: int) -> bytes | None:
         """See :class:`LineReader`."""
+        unseen = self._at
         while True:
-            end = self._buffer.rfind(b"\n", self._at, self._at + most) + 1
+            end = self._buffer.rfind(b"\n", unseen, self._at + most) + 1
             if not end:
                 left = len(self._buffer) - self._at
                 if left > most:
                     return b""
                 if self._fill(min(left, most + 1 - left)):
+                    unseen = left
                     continue
                 end = len(self._buffer)
             lines = self._buffer[self._at : end]

@@ -37,7 +37,15 @@ def of_drops(data):
     yield StreamLines(lambda size: source.read(min(size, 3)))
 
 
-readers = pytest.mark.parametrize("reader", [of_file, of_stream, of_drops])
+def of_slow_file(data):
+    """A file system that gives less than it is asked for, which it may."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryFile(buffering=0) as file:
+        file.write(data)
+        patch.setattr(os, "pread", lambda *args, pread=os.pread: pread(args[0], min(args[1], 3), args[2]))
+        yield FileLines(file.fileno())
+
+
+readers = pytest.mark.parametrize("reader", [of_file, of_slow_file, of_stream, of_drops])
 lines = st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"-") + b"\n"), max_size=20)
 
 
