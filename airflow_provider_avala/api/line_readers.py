@@ -58,8 +58,12 @@ class FileLines:
 
     def take(self, most: int) -> bytes | None:
         """See :class:`LineReader`."""
+        # Asked once: what is added while this reads may end in the middle of a line.
+        left = os.fstat(self._descriptor).st_size - self._at
+        if left <= 0:
+            return None
         size = min(_BLOCK, most)
-        while not (whole := self._whole_lines(size)):
+        while not (whole := left if left <= size else self._whole_lines(size)):
             if size == most:
                 return b""
             # A long line is looked at by ever larger steps: small ones would take the square of its length.
@@ -69,15 +73,11 @@ class FileLines:
         return lines or None
 
     def _whole_lines(self, size: int) -> int:
-        """How many of the next ``size`` bytes are whole lines; all of them, if the file ends there."""
+        """How many of the next ``size`` bytes are whole lines."""
         end, window = size, min(_WINDOW, size)
         while end:
             begin = max(0, end - window)
-            # One byte more tells whether the file goes on, in which case the last line may, too.
-            found = self._read(begin, end - begin + 1)
-            if end == size and len(found) <= end - begin:
-                return size
-            if length := found.rfind(b"\n", 0, end - begin) + 1:
+            if length := self._read(begin, end - begin).rfind(b"\n") + 1:
                 return begin + length
             end, window = begin, _BLOCK
         return 0

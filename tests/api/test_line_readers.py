@@ -82,6 +82,17 @@ def test_what_is_peeked_at_stays_until_it_is_skipped(reader, lines, size):
     assert MARK + b"".join(taken) == data
 
 
+@readers
+@pytest.mark.parametrize("last", [b"y" * 50 + b"\n", b""])
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_line_that_just_fits_is_taken(reader, last, end):
+    for size in range(2, 40):
+        line = b"x" * (size - 1) + (end if not last else b"\n")
+        for most in range(len(line) - 1, len(line) + 20):
+            for subject in reader(line + last):
+                assert subject.take(most) == (line if most >= len(line) else b"")
+
+
 def test_a_long_line_is_not_looked_through_again_and_again(monkeypatch):
     read, pread = 0, os.pread
 
@@ -107,3 +118,28 @@ def test_a_file_that_gets_shorter_while_it_is_read_ends_there():
         file.truncate(18)
 
         assert (subject.take(100), subject.take(100)) == (b"12345\n", None)
+
+        file.truncate(6)
+        assert subject.take(100) is None
+
+
+@pytest.mark.parametrize("moment", range(1, 6))
+def test_a_file_that_grows_while_it_is_read_is_not_cut_within_a_line(monkeypatch, moment):
+    reads, pread = 0, os.pread
+    with tempfile.TemporaryFile(buffering=0) as file:
+
+        def grown(*args):
+            nonlocal reads
+            reads += 1
+            found = pread(*args)
+            if reads == moment:
+                file.write(b"67890123\n" * 3)
+            return found
+
+        file.write(b"12345\n" * 2)
+        subject = FileLines(file.fileno())
+        monkeypatch.setattr(os, "pread", grown)
+        taken = list(iter(lambda: subject.take(100), None))
+
+    assert taken
+    assert all(lines.endswith(b"\n") for lines in taken)
