@@ -66,7 +66,27 @@ class Body(Protocol):
 
 
 class _Session(requests.Session):
-    """A session that does not even look where a redirect points: what stands there may not be readable at all."""
+    """A session that reads the environment once for each origin, and does not look where a redirect points.
+
+    ``requests`` would read all of the environment several times for each request, a fifth of what a request costs.
+    What stands in a redirect may not be readable at all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._surroundings: dict[tuple[str, ...], Any] = {}
+
+    def merge_environment_settings(self, url: Any, *given: Any, **named: Any) -> Any:
+        """Proxies and CA bundle for an origin.
+
+        :param url: absolute URL.
+        :param given: what :class:`Wire` gives along, always the same for the same origin.
+        :param named: the same, by name.
+        """
+        origin = urlsplit(url)[:2]
+        if origin not in self._surroundings:
+            self._surroundings[origin] = super().merge_environment_settings(url, *given, **named)
+        return dict(self._surroundings[origin])
 
     def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Yield nothing."""

@@ -232,6 +232,18 @@ def test_proxy_of_the_environment_is_used_for_other_machines(wire_of, environmen
     assert proxy.calls == ["GET http://avala.invalid/x"]
 
 
+def test_environment_is_asked_once_for_each_origin(wire_of, environment):
+    with Scripted(OK, OK) as proxy, Scripted(OK) as other:
+        environment.setenv("HTTP_PROXY", proxy.url)
+        wire = wire_of("http://avala.invalid", allow_insecure_http=True)
+        wire.send("GET", "http://avala.invalid/1", authenticate=True)
+        environment.setenv("HTTP_PROXY", other.url)
+        wire.send("GET", "http://avala.invalid/2", authenticate=True)
+        wire.send("GET", "http://storage.invalid/3", authenticate=False)
+    assert proxy.calls == ["GET http://avala.invalid/1", "GET http://avala.invalid/2"]
+    assert other.calls == ["GET http://storage.invalid/3"]
+
+
 @pytest.mark.parametrize("scheme", ["http", "all"])
 def test_proxy_of_the_connection_beats_that_of_the_environment(wire_of, environment, scheme):
     with Scripted(OK) as proxy, Scripted(OK) as other:
