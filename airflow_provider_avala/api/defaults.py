@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-#: Bytes of JSONL in one request.
-DEFAULT_PART_SIZE = 32 * 1024 * 1024
+#: Bytes of JSONL in one request, about half of what the API takes. What is cut short is sent anew as a whole.
+DEFAULT_PART_SIZE = 48 * 1024 * 1024
