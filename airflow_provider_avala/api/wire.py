@@ -23,9 +23,9 @@ from airflow_provider_avala.api.errors import (
     AvalaProtocolError,
 )
 from airflow_provider_avala.api.file_slice import FileSlice
+from airflow_provider_avala.api.plain_http import PlainHTTPAdapter
 from airflow_provider_avala.api.secrets import MASK, redact, without_signed_urls
 from airflow_provider_avala.api.settings import Settings, is_loopback
-from airflow_provider_avala.api.slices_adapter import SlicesAdapter
 
 _USER_AGENT = f"airflow-provider-avala/{__version__} python/{platform.python_version()}"
 _CONNECT_TIMEOUT = 10.0
@@ -126,7 +126,7 @@ class Wire:
             )
         self._settings = settings
         self._session = _Session()
-        self._session.mount("http://", SlicesAdapter())
+        self._session.mount("http://", PlainHTTPAdapter())
         self._session.headers.update({"User-Agent": _USER_AGENT, "Accept": "application/json"})
         # A user's ~/.netrc must not add credentials of its own, nor a load balancer's cookie tie calls together.
         self._session.auth = lambda request: request
