@@ -163,6 +163,8 @@ class DatasetCreation:
         self.memory.update(files=len(files))
         known = self._looked()
         if ours := self._ours(known):
+            if not self.memory.get("manifest"):  # it was lost, and this run has but one source
+                self.memory.update(manifest=manifest_of(files))
             log.info("Dataset %s of this task run exists already (%s).", ours.id, ours.progress)
             return ours
         if known:

@@ -135,6 +135,18 @@ def test_a_task_that_is_cleared_again_with_the_files_as_they_were_finds_its_data
     assert run(operator(folder), store=store, tries=3, max_tries=5) == first
 
 
+def test_a_dataset_found_by_a_retry_on_another_host_is_that_of_its_files_when_the_task_is_cleared(
+    folder: Path, ready: Emulator, tmp_path: Path, monkeypatch
+) -> None:
+    first = run(operator(folder))
+    monkeypatch.setenv("AIRFLOW__AVALA__STATE_DIR", str(tmp_path / "another host"))
+    assert run(operator(folder), tries=2) == first
+    assert run(operator(folder), tries=3, max_tries=5) == first
+    (folder / "one-more.jpg").write_bytes(b"more")
+    with pytest.raises(AirflowFailException, match="was made of other files"):
+        run(operator(folder), tries=4, max_tries=6)
+
+
 @stores
 def test_a_cleared_task_whose_files_have_changed_makes_another_dataset_once_the_old_one_is_renamed(
     with_store: bool, folder: Path, ready: Emulator
