@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 SLOT_TIMEOUT = 1800.0
 #: Redirects that say "ask there", and not "what you asked for is done, look there".
 _NOT_PROCESSED = (301, 302, 307, 308)
+#: How ``http.client`` writes the version of an answer.
+_HTTP_1_0 = 10
 
 
 @dataclass(frozen=True)
@@ -298,8 +300,12 @@ class Transport:
 
 
 def _check_whole(response: requests.Response, request: str) -> None:
-    """Tell an answer that broke off before its first header from one that has no body."""
-    announced = {"Content-Length", "Transfer-Encoding"} & {name.title() for name in response.headers}
+    """Tell an answer that broke off within its head from one that has no body."""
+    headers = response.headers
+    # An answer that ends with its connection, as all of HTTP/1.0 do, needs to announce nothing.
+    is_old = bool(headers) and response.raw.version == _HTTP_1_0
+    ends_with_connection = is_old or "close" in headers.get("Connection", "").lower()
+    announced = "Content-Length" in headers or "Transfer-Encoding" in headers or ends_with_connection
     if not response.content and not announced and response.status_code not in (204, 205):
         raise AvalaConnectionError(f"{request}: the answer broke off before its body", sent=True)
 

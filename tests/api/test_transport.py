@@ -207,6 +207,23 @@ def test_answer_without_a_body_is_none(client_of, answer):
         assert client_of(server.url).run("DELETE", "/x/") is None
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.0 201 Created\r\nServer: BaseHTTP/0.6 Python/3.11\r\n\r\n",
+        b"HTTP/1.1 201 Created\r\nConnection: Close\r\n\r\n",
+    ],
+    ids=["HTTP/1.0", "says that it closes"],
+)
+def test_answer_without_a_body_may_end_with_its_connection(client_of, head):
+    def ends(exchange, seen):
+        exchange.wfile.write(head)
+        exchange.close_connection = True
+
+    with Scripted(ends) as server:
+        assert client_of(server.url).run("POST", "/exports/", json={}) is None
+
+
 def test_answer_that_broke_off_in_its_headers_is_not_taken_for_an_empty_one(client_of):
     def breaks_off(exchange, seen):
         exchange.wfile.write(b"HTTP/1.1 200 OK\r\n")
