@@ -192,13 +192,15 @@ def find_sources(source: Any) -> list[Source]:
     if not given:
         raise AvalaConfigurationError(f"source: the list is empty; {_RULE}")
     found = [_source(path) for one in given for path in _expanded(_path(one))]
-    labels = set[str]()
+    labels: dict[Any, str] = {}
     for each in found:
-        if each.label in labels:
+        place = each.path.resolve() if is_local(each.path) else each.label
+        if other := labels.get(place):
+            named = each.label if each.label == other else f"{each.label}, which is {other},"
             raise AvalaConfigurationError(
-                f"source: {each.label} is listed twice, so its items would be stored twice"
+                f"source: {named} is listed twice, so its items would be stored twice"
             )
-        labels.add(each.label)
+        labels[place] = each.label
     return found
 
 

@@ -79,6 +79,15 @@ def test_a_file_that_two_patterns_match_is_refused(folder):
         find_sources([folder, folder / "b.jsonl"])
 
 
+def test_a_file_of_two_names_is_refused(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(AvalaConfigurationError, match=r"b\.jsonl, which is b\.jsonl, is listed twice"):
+        find_sources(["b.jsonl", folder / "b.jsonl"])
+    (folder / "latest.jsonl").symlink_to("b.jsonl")
+    with pytest.raises(AvalaConfigurationError, match=r"latest\.jsonl, which is .*b\.jsonl, is listed twice"):
+        find_sources(folder)
+
+
 @pytest.mark.parametrize("name", ["items.jsonl.gz", "items.jsonl", "items"])
 def test_gzip_is_known_by_its_content(tmp_path, name):
     path = tmp_path / name
