@@ -193,6 +193,7 @@ def cut_source(
     :param number: of the first part.
     :raises AvalaConfigurationError: if the source cannot be read, has no items, or at the first line that is
         wrong or does not fit into a part; the parts before it were given out.
+    :raises SourceChangedError: at its end, if it is not what it was when it was first seen.
     :raises SpoolError: if a copy of a part cannot be written.
     """
     check = check_lines if validate else count_lines
@@ -210,8 +211,7 @@ def cut_source(
                 yield draft.part(reader.position)
                 number += 1
             draft = draft.next(number)
-        if draft.is_spooled:
-            require_unchanged(source)  # no part of a mixture shall be the last
+        require_unchanged(source)  # neither a part of a mixture nor a sudden end shall be the last
         if draft.items:
             yield draft.part(reader.position)
             number += 1
@@ -232,10 +232,6 @@ class _Draft:
         self._digest = PartDigest(scope, number)
         self._spooled = SpooledPart() if spooled else None
         self._position = 0
-
-    @property
-    def is_spooled(self) -> bool:
-        return self._spooled is not None
 
     def add(self, lines: bytes, check: Callable[[str, int, bytes], tuple[int, int]]) -> None:
         count, items = check(self.source.label, self.lines, lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import signal
 import subprocess
@@ -212,6 +213,18 @@ def test_a_file_changed_meanwhile_ends_the_upload(items_file):
     assert caught.value.unknown_parts == 0
     assert "not stored: lines 4-6" in str(caught.value)
     assert all(b'"b"' not in data for data in stored(server).values())
+
+
+@pytest.mark.parametrize("size", [0, 24], ids=["emptied", "cut after the first part"])
+def test_a_file_shortened_meanwhile_does_not_pass_for_whole(items_file, size):
+    def respond(exchange, seen, number):
+        os.truncate(items_file, size)
+        exchange.reply(201)
+
+    with Server(respond) as server, pytest.raises(AvalaUploadError, match="was changed, shortened") as caught:
+        upload_items(sender(server), "ds_1", items_file, part_size=24, concurrency=1)
+
+    assert (caught.value.summary.items, caught.value.unknown_parts) == (3, 0)
 
 
 def test_a_part_changed_on_its_way_is_in_doubt(items_file, monkeypatch):
