@@ -147,6 +147,8 @@ def _find(source: Any) -> Iterable[SourceFile]:
         raise AvalaConfigurationError("source: the path is empty; name a file, a folder or a pattern")
     try:
         return list(_find_locally(text))
+    except AvalaConfigurationError:
+        raise
     except (OSError, ValueError) as error:
         reason, place = getattr(error, "strerror", None) or str(error), getattr(error, "filename", None)
         raise AvalaConfigurationError(

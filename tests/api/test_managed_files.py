@@ -97,6 +97,14 @@ def test_what_cannot_be_uploaded_is_named(folder, source, message):
         find_files(source.format(folder) if isinstance(source, str) else source)
 
 
+def test_what_is_no_file_is_told_once_and_with_its_own_remedy(folder):
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(AvalaConfigurationError) as caught:
+        find_files(folder)
+    assert str(caught.value).startswith(f"source: {folder}/pipe is a pipe")
+    assert str(caught.value).endswith("write its content to a file first")
+
+
 def test_the_bytes_are_read_as_asked_for(folder):
     (folder / "1.jpg").write_bytes(bytes(range(256)) * 10_000)
     (file,) = find_files(folder / "1.jpg")
