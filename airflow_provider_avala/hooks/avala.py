@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +53,8 @@ class AvalaHook(BaseHook):
         from airflow_provider_avala.api.settings import Settings
 
         connection = self.get_connection(self.avala_conn_id)
-        store = str(connection.extra_dejson.get("rate_limit_store") or "")
+        extra = _extra(connection)
+        store = str(extra.get("rate_limit_store") or "")
         for secret in (
             connection.password,
             store if "://" in store else "",
@@ -63,7 +66,7 @@ class AvalaHook(BaseHook):
             port=connection.port,
             schema=connection.schema,
             password=connection.password,
-            extra=connection.extra_dejson,
+            extra=extra,
         )
         return replace(settings, **_configured())
 
@@ -259,7 +262,11 @@ class AvalaHook(BaseHook):
         return summary
 
     def _download(self, export_id: str, path: Any, if_exists: str, unpack: bool) -> DownloadSummary:
-        if not str(path or "").strip():
+        is_path = isinstance(path, str | PathLike) or hasattr(
+            path, "protocol"
+        )  # as paths of object storages have
+        text = str(path) if is_path else ""
+        if not text.strip() or "\0" in text:
             raise AvalaConfigurationError(
                 f"path: {path!r} says not where to put the file; name a file or a folder"
             )
@@ -320,6 +327,20 @@ class AvalaHook(BaseHook):
 
         fields = get_provider_info()["connection-types"][0]["conn-fields"]
         return {name: widget(spec) for name, spec in fields.items()}
+
+
+def _extra(connection: Any) -> dict[str, Any]:
+    """A connection's extra fields; Airflow by itself would take what is not JSON for none at all.
+
+    :raises AvalaConfigurationError: if they are not a JSON object.
+    """
+    try:
+        given = json.loads((connection.extra or "").strip() or "{}")
+    except ValueError:
+        given = ""
+    if not isinstance(given, dict | None):
+        raise AvalaConfigurationError('extra: must be a JSON object, for example {"dialect": "auto"}')
+    return connection.extra_dejson if given else {}  # asked for them, Airflow masks the secret ones in logs
 
 
 def _configured() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import socket
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -101,6 +102,14 @@ def test_without_a_host_it_is_avala_itself(monkeypatch: pytest.MonkeyPatch) -> N
     assert AvalaHook().settings.base_url == "https://api.avala.ai/api/v1"
 
 
+@pytest.mark.parametrize("extra", [None, "", " ", "{}", "null", {}])
+def test_an_empty_extra_means_the_defaults(extra: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        VARIABLE, json.dumps({"conn_type": "avala", "password": "avk_secret_key", "extra": extra})
+    )
+    assert AvalaHook().settings.dialect == "auto"
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -113,6 +122,10 @@ def test_without_a_host_it_is_avala_itself(monkeypatch: pytest.MonkeyPatch) -> N
         ({"extra": {"verify": 3}}, "verify"),
         ({"extra": {"proxies": "http://proxy"}}, "proxies"),
         ({"extra": {"allow_insecure_http": "maybe"}}, "allow_insecure_http"),
+        ({"extra": '{"dialect": "legacy",}'}, "extra: must be a JSON object"),
+        ({"extra": "dialect=legacy"}, "extra: must be a JSON object"),
+        ({"extra": "[1]"}, "extra: must be a JSON object"),
+        ({"extra": "17"}, "extra: must be a JSON object"),
         ({"password": ""}, "password"),
         ({"password": None}, "password"),
         ({"host": "api.avala.ai"}, "host"),

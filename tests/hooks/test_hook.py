@@ -225,10 +225,11 @@ def test_nothing_broken_is_stored(avala: Emulator, bucket: str, temporary: Path)
     assert not resting(temporary)
 
 
-@pytest.mark.parametrize("path", ["", "  ", None])
-def test_a_path_that_is_none_is_named(path: Any, avala: Emulator) -> None:
-    with pytest.raises(AvalaConfigurationError, match="path"):
-        AvalaHook().download_export(avala.add_export(), path)
+@pytest.mark.parametrize("unpack", [False, True])
+@pytest.mark.parametrize("path", ["", "  ", None, 7, b"labels.zip", ["labels.zip"], "labels\0.zip"])
+def test_a_path_that_is_none_is_named(path: Any, unpack: bool, avala: Emulator) -> None:
+    with pytest.raises(AvalaConfigurationError, match="path: "):
+        AvalaHook().download_export(avala.add_export(), path, unpack=unpack)
     assert not avala.requests
 
 
