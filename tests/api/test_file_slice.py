@@ -1,8 +1,6 @@
 """Bytes of a file on their way through the kernel, and past it where that is not possible."""
 
-import datetime
 import errno
-import ipaddress
 import os
 import random
 import socket
@@ -10,9 +8,6 @@ import ssl
 import threading
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_provider_avala.api import file_slice
 from airflow_provider_avala.api.errors import AvalaConnectionError
@@ -65,30 +60,6 @@ def post(wire, url, body):
 
 def created(exchange, seen, number):
     exchange.reply(201, b"{}")
-
-
-@pytest.fixture
-def certificate(tmp_path):
-    """A certificate of 127.0.0.1 by itself, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "certificate.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
 
 
 def arrived(server, body):
