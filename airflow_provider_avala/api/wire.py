@@ -186,6 +186,12 @@ class Wire:
                 allow_redirects=False,
                 stream=True,
             )
+            if tracked and not tracked.complete and response.status_code < 300:
+                response.close()
+                raise AvalaConnectionError(
+                    f"{request}: the server said {response.status_code} and hung up before it had the whole body",
+                    sent=True,
+                )
             if not stream:
                 _read(response, request)
             return response

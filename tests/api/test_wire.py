@@ -130,6 +130,25 @@ def test_reset_before_the_body_was_out_means_that_nobody_can_have_acted(wire_of)
     assert failure(wire_of(url), url, body=Parts()).sent is False
 
 
+def test_success_that_comes_before_the_body_is_out_is_none(wire_of):
+    class Late(Parts):
+        def __iter__(self):
+            assert closed.wait(10)
+            yield from [b"x" * 65536] * 64
+            yield b"yz"
+
+    def hasty(connection):
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}")
+        connection.close()
+        closed.set()
+
+    closed, url = threading.Event(), raw_server(hasty)
+    error = failure(wire_of(url), url, body=Late())
+    assert error.sent is True
+    assert "said 201 and hung up before it had the whole body" in str(error)
+
+
 def test_silence_means_that_the_server_may_still_be_at_it(wire_of):
     done = threading.Event()
     url = raw_server(hangs_until(done))
