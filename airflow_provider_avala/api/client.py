@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 from airflow_provider_avala.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_avala.api.dataset_calls import DatasetCalls
-from airflow_provider_avala.api.dialects import CURRENT, LEGACY, Dialect, ExportRequest, segment
+from airflow_provider_avala.api.dialects import CURRENT, LEGACY, Dialect, ExportRequest, segment, wished_name
 from airflow_provider_avala.api.errors import (
     AvalaApiError,
     AvalaConfigurationError,
@@ -162,7 +162,7 @@ class AvalaClient(DatasetCalls):
             datasets=_ids(dataset_id, "dataset_id"),
             slices=_ids(slice_id, "slice_id"),
             export_format=export_format,
-            name=(name or "").strip(),
+            name=wished_name(name),
             payload=payload,
         )
         self.dialect.export_body(request)

@@ -75,7 +75,7 @@ class _Current(Dialect):
     def export_body(self, request: ExportRequest) -> dict[str, Any]:
         """See :meth:`Dialect.export_body`."""
         if request.payload is not None:
-            return dict(request.payload)
+            return _checked_payload(request.payload)
         _check_target(request)
         body: dict[str, Any] = {
             "name": request.name,
@@ -105,7 +105,7 @@ class _Legacy(Dialect):
     def export_body(self, request: ExportRequest) -> dict[str, Any]:
         """See :meth:`Dialect.export_body`."""
         if request.payload is not None:
-            return dict(request.payload)
+            return _checked_payload(request.payload)
         _check_target(request)
         if request.datasets or request.slices or len(request.projects) != 1:
             raise AvalaConfigurationError(
@@ -149,10 +149,34 @@ def _climbs(text: str) -> bool:
     return not {".", ".."}.isdisjoint(re.split(r"[/\\]", text))
 
 
+def wished_name(value: Any) -> str:
+    """The name that somebody wishes for an export, or empty.
+
+    :param value: the name, or None.
+    :raises AvalaConfigurationError: if it is no text.
+    """
+    if value is not None and not isinstance(value, str):
+        raise AvalaConfigurationError(f"name: {value!r} is no text; give the name as text")
+    return (value or "").strip()
+
+
+def _checked_payload(payload: Any) -> dict[str, Any]:
+    if not isinstance(payload, Mapping):
+        raise AvalaConfigurationError(
+            f"payload: a {type(payload).__name__} is no JSON object; give a dict (a template makes text of one, unless"
+            " its DAG has render_template_as_native_obj=True)"
+        )
+    return dict(payload)
+
+
 def _check_target(request: ExportRequest) -> None:
     if not (request.projects or request.datasets or request.slices):
         raise AvalaConfigurationError(
             "project_id: nothing to export; give project_id, dataset_id or slice_id, or a payload"
+        )
+    if not isinstance(request.export_format, str):
+        raise AvalaConfigurationError(
+            f"export_format: {request.export_format!r} is no text, for example 'json'"
         )
     if not request.export_format:
         raise AvalaConfigurationError("export_format: must not be empty, for example 'json'")

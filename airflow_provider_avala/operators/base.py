@@ -39,7 +39,7 @@ def seconds(value: float | timedelta, field: str) -> float:
     :raises AvalaConfigurationError: if it is neither.
     """
     found = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(found, bool) or not isinstance(found, int | float) or not found > 0:
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < float("inf"):
         raise AvalaConfigurationError(
             f"{field}: {value!r} is not a number of seconds above 0, nor a timedelta"
         )

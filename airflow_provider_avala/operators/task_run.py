@@ -83,11 +83,14 @@ class TaskRun:
         """A name for what this run creates, by which a retry finds it again.
 
         :param wish: how the name shall begin; by default with DAG and task.
+        :raises AvalaConfigurationError: if that is no text.
         """
-        from airflow_provider_avala.api.dialects import MAX_NAME  # a DAG file needs no dialects
+        from airflow_provider_avala.api.dialects import MAX_NAME, wished_name  # a DAG file needs no dialects
 
         digest = self.digest
-        return f"{(wish or f'{self.dag_id}.{self.task_id}').strip()[: MAX_NAME - len(digest) - 1]}-{digest}"
+        return (
+            f"{(wished_name(wish) or f'{self.dag_id}.{self.task_id}')[: MAX_NAME - len(digest) - 1]}-{digest}"
+        )
 
 
 def _digest(*identity: object) -> str:

@@ -158,7 +158,11 @@ def test_threads_that_are_redirected_at_once_agree_on_the_dialect(client_of):
         ({"project_id": []}, "project_id: nothing to export"),
         ({}, "project_id: nothing to export"),
         ({"project_id": "p", "export_format": ""}, "export_format"),
+        ({"project_id": "p", "export_format": 7}, "export_format: 7 is no text"),
         ({"project_id": "p", "name": "n" * 256}, "name: 256 characters"),
+        ({"project_id": "p", "name": 20260101}, "name: 20260101 is no text"),
+        ({"payload": [{"name": "n"}]}, "payload: a list is no JSON object"),
+        ({"payload": '{"name": "n"}'}, "payload: a str is no JSON object"),
     ],
 )
 def test_bad_export_is_refused_by_name_before_anything_is_sent(client_of, ids, names):

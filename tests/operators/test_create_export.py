@@ -336,8 +336,21 @@ def test_nothing_is_created_before_the_arguments_are_checked(avala: Emulator) ->
     assert not ids(avala)
 
 
+@in_every_mode
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("name", 20260101), ("export_format", 7), ("payload", '{"name": "n"}'), ("payload", [1])],
+)
+def test_what_a_template_has_made_another_kind_of_is_named(
+    field: str, value: Any, arguments: dict[str, Any], avala: Emulator
+) -> None:
+    with pytest.raises(AirflowFailException, match=f"^{field}: "):
+        run(operator(**arguments | {field: value}))
+    assert not avala.requests
+
+
 @pytest.mark.parametrize("field", ["poll_interval", "timeout"])
-@pytest.mark.parametrize("value", [0, -1, "10", None, True, float("nan")])
+@pytest.mark.parametrize("value", [0, -1, "10", None, True, float("nan"), float("inf")])
 def test_a_time_that_is_none_is_named(field: str, value: Any) -> None:
     with pytest.raises(AvalaError, match=field) as raised:
         operator(**{field: value})
