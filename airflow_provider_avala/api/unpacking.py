@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import stat
@@ -130,16 +131,37 @@ def merge(folder: Path, target: Path) -> None:
     """Give a folder its name; if there is one of that name, its files of the same names are replaced, others stay.
 
     :param folder: the new one; gone afterwards.
-    :param target: its name.
+    :param target: its name; a link to a folder will do.
+    :raises AvalaDownloadError: if a link in the target leads out of it.
     :raises OSError: if that cannot be.
     """
-    if not target.is_dir() or not any(target.iterdir()):
-        folder.rename(target)
+    try:
+        folder.rename(target)  # in the place of an empty one, too
         return
-    for path in sorted(folder.rglob("*")):
+    except OSError:
+        if not target.is_dir():
+            raise
+    home, paths = target.resolve(), sorted(folder.rglob("*"))
+    for path in paths:
+        destination = target / path.relative_to(folder)
+        if path.is_dir() and not destination.resolve().is_relative_to(home):
+            raise AvalaDownloadError(
+                f"the zip is not unpacked: {destination} is a link that leads out of the folder", fatal=True
+            )
+    for path in paths:
         destination = target / path.relative_to(folder)
         if path.is_dir():
             destination.mkdir(exist_ok=True)
         else:
-            path.replace(destination)
+            _move(path, destination)
     shutil.rmtree(folder)
+
+
+def _move(path: Path, destination: Path) -> None:
+    try:
+        path.replace(destination)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        destination.unlink(missing_ok=True)  # it may be a link
+        shutil.copyfile(path, destination)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -73,6 +74,44 @@ def test_an_empty_folder_is_filled(tmp_path):
         fetch(server, tmp_path / "labels", unpack=True)
 
     assert files_in(tmp_path / "labels") == CONTENT
+
+
+@pytest.mark.parametrize("elsewhere", [None, "/dev/shm"], ids=["same file system", "another one"])
+@pytest.mark.parametrize("held", [{}, {"a.json": b"old", "mine.txt": b"kept"}], ids=["empty", "filled"])
+def test_a_link_to_a_folder_will_do(tmp_path, elsewhere, held):
+    with tempfile.TemporaryDirectory(dir=elsewhere or tmp_path) as real:
+        for name, content in held.items():
+            (Path(real) / name).write_bytes(content)
+        target = tmp_path / "labels"
+        target.symlink_to(real)
+        with Server(serve(GOOD)) as server:
+            assert fetch(server, target, unpack=True).path == str(target)
+        assert target.is_symlink()
+        assert files_in(real) == held | CONTENT
+        assert "labels" in leftovers(tmp_path)
+        assert not [name for name in leftovers(tmp_path) if name.startswith("labels.")]
+
+
+def test_a_link_in_the_folder_leads_nothing_out_of_it(tmp_path):
+    target, outside = tmp_path / "labels", tmp_path / "outside"
+    target.mkdir()
+    outside.mkdir()
+    (target / "a.json").write_bytes(b"old")
+    (target / "images").symlink_to(outside)
+    with Server(serve(GOOD)) as server, pytest.raises(AvalaDownloadError, match="images is a link") as caught:
+        fetch(server, target, unpack=True)
+    assert is_fatal(caught.value)
+    assert not files_in(outside)
+    assert (target / "a.json").read_bytes() == b"old"
+
+
+def test_a_link_in_the_folder_to_another_place_in_it_is_kept(tmp_path):
+    target = tmp_path / "labels"
+    (target / "pictures").mkdir(parents=True)
+    (target / "images").symlink_to("pictures")
+    with Server(serve(GOOD)) as server:
+        fetch(server, target, unpack=True)
+    assert (target / "pictures" / "1.png").read_bytes() == CONTENT["images/1.png"]
 
 
 def test_an_empty_zip_is_an_empty_folder(tmp_path):
