@@ -16,6 +16,9 @@ from airflow_provider_avala.api.checksums import is_digest
 from airflow_provider_avala.api.errors import AvalaConfigurationError, AvalaDownloadError
 from airflow_provider_avala.api.ranges import checked_etag
 
+# Its name can be foretold: a link there that somebody else has laid would have us write wherever it points.
+_HOW_TO_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
 
 class PartFile:
     """``<target>.<digest of the export>.part``, locked as long as it is open.
@@ -85,9 +88,8 @@ class PartFile:
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             self.etag, self.total, self.checksums = etag, total, dict(checksums or {})
-            if etag is None:
-                self._note.unlink(missing_ok=True)
-            else:
+            self._note.unlink(missing_ok=True)  # what is written through a link would not be ours
+            if etag is not None:
                 note = {"etag": etag, "total": total, "checksums": self.checksums}
                 self._note.write_text(json.dumps(note))
         except OSError as error:
@@ -139,7 +141,7 @@ class PartFile:
 
     def _lock(self) -> None:
         while True:
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._descriptor = os.open(self.path, _HOW_TO_OPEN, 0o666)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -201,6 +201,24 @@ def test_a_target_that_cannot_be_written_is_refused(tmp_path):
         fetch(server, tmp_path / "file" / "export.bin")
 
 
+def test_a_link_in_the_place_of_the_part_file_is_not_followed(target):
+    victim = target.with_name("victim")
+    victim.write_bytes(b"not ours")
+    PartFile(target).path.symlink_to(victim)
+    with Server(serve()) as server, pytest.raises(AvalaDownloadError, match="cannot write"):
+        fetch(server, target)
+    assert victim.read_bytes() == b"not ours"
+
+
+def test_a_link_in_the_place_of_its_note_is_not_followed(target):
+    victim = target.with_name("victim")
+    victim.write_bytes(b"not ours")
+    PartFile(target).path.with_suffix(".part.json").symlink_to(victim)
+    with Server(serve(cuts=[1000])) as server:
+        assert fetch(server, target).resumed == 1
+    assert victim.read_bytes() == b"not ours"
+
+
 @pytest.mark.parametrize(
     ("path", "export_id", "url", "expected"),
     [
