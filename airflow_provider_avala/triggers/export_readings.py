@@ -18,6 +18,7 @@ from airflow_provider_avala.api.errors import AvalaError, AvalaNotFoundError, is
 from airflow_provider_avala.api.models import Export
 from airflow_provider_avala.hooks.avala import AvalaHook
 from airflow_provider_avala.triggers.export_cursor import BREATH, Cursor, pause_after
+from airflow_provider_avala.triggers.opening import open_hook
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ async def readings(conn_id: str, interval: float) -> AsyncIterator[Reading]:
         while True:
             try:
                 if hook is None:
-                    hook = await _in_thread(threads, partial(_open, conn_id))
+                    hook = await open_hook(conn_id, threads)
                 reading = Reading(hook, threads)
                 await reading.page(0)
             except Exception as error:
@@ -161,12 +162,6 @@ async def readings(conn_id: str, interval: float) -> AsyncIterator[Reading]:
         if hook:
             threads.submit(hook.client.close)
         threads.shutdown(wait=False)
-
-
-def _open(conn_id: str) -> AvalaHook:
-    hook = AvalaHook(conn_id)
-    hook.get_conn()
-    return hook
 
 
 async def _in_thread(threads: ThreadPoolExecutor, call: Callable[[], _T]) -> _T:

@@ -31,6 +31,7 @@ from airflow_provider_avala.api.models import Resource, State
 from airflow_provider_avala.hooks.avala import AvalaHook
 from airflow_provider_avala.kinds import Kind
 from airflow_provider_avala.triggers import poll_plan as plan
+from airflow_provider_avala.triggers.opening import open_hook
 from airflow_provider_avala.triggers.waiters import Group, Waiter
 
 log = logging.getLogger(__name__)
@@ -262,17 +263,14 @@ class PollHub:
         assert self._hook is not None  # noqa: S101  # a round begins with connecting
         return self._hook
 
-    async def _in_thread(self, call: Callable[[], _T]) -> _T:
-        return await self._loop.run_in_executor(self._threads, call)
-
     async def _request(self, call: Callable[[], _T]) -> _T:
         self._sent += 1
-        return await self._in_thread(call)
+        return await self._loop.run_in_executor(self._threads, call)
 
     async def _connect(self, begin: float) -> bool:
         """Read the connection; an error that may pass counts as a failed poll."""
         try:
-            hook = await self._in_thread(partial(_open, self.conn_id))
+            hook = await open_hook(self.conn_id, self._threads)
         except AirflowNotFoundException:
             raise
         except Exception as error:
@@ -299,12 +297,6 @@ class PollHub:
                 raise refused
             log.info("Connection %s has another key by now; polling goes on with it.", self.conn_id)
         self._threads.submit(before.client.close)
-
-
-def _open(conn_id: str) -> AvalaHook:
-    hook = AvalaHook(conn_id)
-    hook.get_conn()  # in this thread, and not when it is first used
-    return hook
 
 
 _hubs: dict[tuple[asyncio.AbstractEventLoop, str], PollHub] = {}
