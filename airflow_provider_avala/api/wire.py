@@ -17,16 +17,15 @@ from requests import exceptions as failures
 from urllib3 import exceptions as lower_failures
 
 from airflow_provider_avala import __version__
+from airflow_provider_avala.api.connections import ConnectionsAdapter
 from airflow_provider_avala.api.errors import (
     AvalaConfigurationError,
     AvalaConnectionError,
     AvalaProtocolError,
 )
 from airflow_provider_avala.api.file_slice import FileSlice
-from airflow_provider_avala.api.plain_http import PlainHTTPAdapter
 from airflow_provider_avala.api.secrets import MASK, redact, without_signed_urls
 from airflow_provider_avala.api.settings import Settings, is_loopback
-from airflow_provider_avala.api.tls import TLSAdapter
 
 _USER_AGENT = f"airflow-provider-avala/{__version__} python/{platform.python_version()}"
 _CONNECT_TIMEOUT = 10.0
@@ -127,8 +126,8 @@ class Wire:
             )
         self._settings = settings
         self._session = _Session()
-        self._session.mount("http://", PlainHTTPAdapter())
-        self._session.mount("https://", TLSAdapter())
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, ConnectionsAdapter())
         self._session.headers.update({"User-Agent": _USER_AGENT, "Accept": "application/json"})
         # A user's ~/.netrc must not add credentials of its own, nor a load balancer's cookie tie calls together.
         self._session.auth = lambda request: request

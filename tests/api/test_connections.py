@@ -1,11 +1,11 @@
-"""Connections over plain HTTP."""
+"""What connections do better than those of requests."""
 
 import socket
 
 import pytest
 import requests
 
-from airflow_provider_avala.api import plain_http
+from airflow_provider_avala.api import connections
 from tests.api.scripted import Scripted, says
 
 EXCHANGES = 10
@@ -14,7 +14,7 @@ EXCHANGES = 10
 @pytest.fixture
 def session():
     with requests.Session() as session:
-        session.mount("http://", plain_http.PlainHTTPAdapter())
+        session.mount("http://", connections.ConnectionsAdapter())
         yield session
 
 
@@ -37,6 +37,6 @@ def test_every_answer_is_acknowledged_at_once(session):
 
 
 def test_system_that_does_not_know_the_wish_is_served(session, monkeypatch):
-    monkeypatch.setattr(plain_http, "_QUICK_ACK", None)
+    monkeypatch.setattr(connections, "_QUICK_ACK", None)
     with Scripted(says(200, {})) as server:
         assert session.post(server.url, data=b"x").status_code == 200
